@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Snapshot is the whole mesh, indexed and immutable: workers read it without locks and swap it whole.
+// A connection keeps the records of its two ends (WorkloadPtr, ServicePtr), never the Snapshot itself.
+// Every lookup costs the same at 100 and at 10,000 workloads.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "config/model.h"
+#include "config/route.h"
+#include "core/result.h"
+#include "policy/authorization.h"
+
+namespace ambientd::config {
+
+using AuthorizationPtr = std::shared_ptr<const policy::Authorization>;
+
+// Everything one load produced, before it is indexed. L7 parts are keyed by service "ns/hostname".
+struct Mesh {
+  std::vector<Workload> workloads;
+  std::vector<Service> services;
+  std::vector<policy::Authorization> policies;
+  std::map<std::string, std::map<uint16_t, HttpRoutes>> routes;      // service key → service port → routes
+  std::map<std::string, std::vector<L7PolicyPtr>> service_policies;  // service key → attached policies
+  std::map<std::string, std::vector<L7PolicyPtr>> gateway_policies;  // "ns/gateway name" → attached policies
+  std::vector<L7PolicyPtr> waypoint_class_policies;  // attached to GatewayClass istio-waypoint
+  std::string root_namespace = "istio-system";
+  std::string trust_domain = "cluster.local";
+};
+
+// One endpoint of a service as load balancing sees it.
+struct Endpoint {
+  WorkloadPtr workload;
+  const PortMap* ports = nullptr;  // service port → target port on this workload; lives in the workload
+};
+
+class Snapshot {
+ public:
+  static std::shared_ptr<const Snapshot> build(Mesh mesh);
+
+  // Workload by IP on a network (host-network workloads are not indexed). Several on one address: the ranking
+  // of contract/ztunnel.md §4. Null when there is none.
+  WorkloadPtr workload_by_ip(std::string_view network, const Ip& ip) const;
+  WorkloadPtr workload_by_uid(std::string_view uid) const;
+  // By name, namespace and service account: how a pod finds itself (never by IP).
+  WorkloadPtr workload_by_name(std::string_view name, std::string_view ns, std::string_view sa) const;
+  WorkloadPtr workload_by_hostname(std::string_view ns, std::string_view hostname) const;
+
+  // get_best_by_vip of §4: visible to `client_ns`, same namespace first, then canonical, then the first;
+  // exact VIPs before CIDR ones. An empty client_ns applies no visibility.
+  ServicePtr service_by_vip(std::string_view network, const Ip& ip, std::string_view client_ns) const;
+  ServicePtr service(std::string_view ns, std::string_view hostname) const;  // exact
+  ServicePtr service_by_hostname(std::string_view hostname,
+                                 std::string_view client_ns) const;  // best visible one
+
+  std::span<const Endpoint> endpoints(const Service& service) const;
+
+  // Policies that apply to a workload: its namespace's, the global ones, and those it names. Names that do
+  // not exist go to *unknown (they must deny).
+  std::vector<AuthorizationPtr> policies_for(const Workload& workload,
+                                             std::vector<std::string>* unknown) const;
+
+  const HttpRoutes* routes(std::string_view service_key, uint16_t service_port) const;  // null: default route
+  // L7 policies on a service reached through `gateway` ("ns/name"): class, gateway, service-attached
+  // together.
+  std::vector<L7PolicyPtr> l7_policies(std::string_view service_key, std::string_view gateway) const;
+
+  // For dumps, in order: workloads by uid, services by hostname, policies by key.
+  std::span<const WorkloadPtr> workloads() const;
+  std::span<const ServicePtr> services() const;
+  std::span<const AuthorizationPtr> policies() const;
+  const std::string& trust_domain() const;
+
+ private:
+  Snapshot() = default;
+  struct Index;
+  std::shared_ptr<const Index> index_;
+};
+
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+}  // namespace ambientd::config
