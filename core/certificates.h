@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Certificates keeps one current certificate per identity: fetched once however many wait for it, renewed at
+// half of its life, replaced when the roots change. It is thread-safe and has no timer and no clock of its
+// own: somebody must call tick(). A renewal that fails keeps the old certificate until that expires.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/identity.h"
+
+namespace ambientd {
+
+class Certificates {
+ public:
+  using Done = std::function<void(Result<WorkloadCertificatePtr>)>;
+  struct Events {
+    // A certificate was published, failed or is newly wanted: call tick() soon, and compare roots in pools.
+    // Called without locks, on any thread, perhaps inside tick() or get().
+    std::function<void()> changed = [] {};
+    std::function<void(const Error&)> failed = [](const Error&) {};  // one sentence for the log
+  };
+  // One line of the configuration dump.
+  struct Listed {
+    Identity identity;
+    std::string state;  // `Initializing`, `Available` or `Unavailable: <error>`
+    WorkloadCertificatePtr certificate;
+  };
+
+  // `aliases` are further trust domains that servers accept besides their own.
+  explicit Certificates(std::unique_ptr<Signer> signer) : Certificates(std::move(signer), Events()) {}
+  Certificates(std::unique_ptr<Signer> signer, Events events, std::vector<std::string> aliases = {});
+  ~Certificates();
+  Certificates(const Certificates&) = delete;
+  Certificates& operator=(const Certificates&) = delete;
+
+  // The current certificate, or null when there is none now.
+  WorkloadCertificatePtr current(const Identity& identity) const;
+
+  // The current certificate, or the first one to come. `done` is called exactly once: at once when there is a
+  // certificate or a standing failure (Errc::identity), else on the thread that the signer finishes on.
+  void get(const Identity& identity, Done done);
+
+  // Takes changes of the signer's files, starts renewals and retries that are due, and retires certificates
+  // that expired. Returns when to call it next, at most a second later.
+  TimePoint tick(TimePoint now);
+
+  void forget(const Identity& identity);  // no workload has it any more: it is not renewed, waiters fail
+  std::vector<Listed> list() const;       // by identity
+
+ private:
+  struct Entry {
+    WorkloadCertificatePtr current;
+    std::optional<Error> error;  // of the last attempt
+    uint64_t round = 0;          // of the attempt in flight or the last one; a stale answer is dropped
+    bool in_flight = false;
+    int failures = 0;              // in a row
+    std::optional<TimePoint> due;  // of the next attempt; nothing: tick() has to say
+    std::vector<Done> waiters;
+  };
+  void fetch(const Identity& identity, uint64_t round);
+  void finish(const Identity& identity, uint64_t round, Result<WorkloadCertificatePtr> result);
+  bool refresh_signer();
+
+  const Events events_;
+  const std::vector<std::string> aliases_;
+  mutable std::mutex mutex_;
+  std::map<Identity, Entry> entries_;
+  std::unique_ptr<Signer> signer_;  // last: its destructor may still call finish()
+};
+
+}  // namespace ambientd
