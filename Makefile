@@ -1,18 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
 # ambientd. `make demo` and `make test` do everything by themselves on a fresh Debian 12; README.md says the rest.
+#   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · lint · format · deps
 FLAVOR ?= release
 CXX := clang++-19
 B := build/$(FLAVOR)
 J ?= $(shell nproc)
+SECONDS ?= 10
+
+# Phases that must follow each other are sub-makes: on a fresh machine pkg-config exists only after `deps`.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(J) --no-print-directory
+endif
+# g++ before 14 miscompiles coroutines, without a warning (an await in the condition of an `if` is skipped).
+ifneq ($(findstring clang,$(CXX)),clang)
+ifneq ($(shell test "$$($(CXX) -dumpversion 2>/dev/null | cut -d. -f1)" -ge 14 2>/dev/null && echo good),good)
+$(error $(CXX) cannot build ambientd: it takes clang 19 (the default here) or g++ 14 and later, because older g++ miscompiles coroutines)
+endif
+endif
 
 LAYERS := core policy config hbone l4 l7
 PACKAGES := libuv libnghttp2 openssl yaml-cpp re2 fmt spdlog zlib
+APT := clang-19 clang-format-19 clang-tidy-19 lld-19 llvm-19 libclang-rt-19-dev pkg-config libuv1-dev \
+  libnghttp2-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev catch2 libcli11-dev libspdlog-dev libfmt-dev \
+  libre2-dev libboost-dev zlib1g-dev iptables iproute2 tcpdump nginx-light nghttp2-client nghttp2-server iperf3 \
+  curl python3 python3-h2 python3-pytest procps openssl
 
 OPT_release := -O2 -g1
 OPT_asan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread
 OPT_fuzz := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 
-WARN := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 CXXFLAGS := -std=c++23 $(OPT_$(FLAVOR)) $(WARN) -I. $(PKG_CFLAGS) -MMD -MP
@@ -35,7 +53,7 @@ $(B)/lib$(1).a: $$(call objs,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	llvm-ar-19 rcs $$@ $$^
-$(B)/unit-$(1): $$(patsubst %.cc,$(B)/%.o,$$(wildcard test/$(1)/*_test.cc)) $(B)/libsupport.a $(LIBS)
+$(B)/unit-$(1): $$(patsubst %.cc,$(B)/%.o,$$(wildcard test/$(1)/*_test.cc test/$(1)/*/*_test.cc)) $(B)/libsupport.a $(LIBS)
 	$(CXX) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $(B)/libsupport.a $(LIBS) -Wl,--end-group $(LDLIBS)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
@@ -46,12 +64,76 @@ $(B)/libsupport.a: $(patsubst %.cc,$(B)/%.o,$(wildcard test/support/*.cc))
 	llvm-ar-19 rcs $@ $^
 
 UNITS := $(foreach l,$(LAYERS),$(if $(wildcard test/$(l)/*_test.cc),$(B)/unit-$(l)))
-.PHONY: unit
-unit: $(UNITS)
-	@for u in $(UNITS); do echo "== $$u"; $$u || exit 1; done
+.PHONY: units unit
+units: $(UNITS)
+unit: units
+	@test/run $(UNITS)
+
+.PHONY: demo test check asan tsan
+demo: deps
+	@$(MAKE) build
+	@test/demo/run
+
+test: deps
+	@$(MAKE) build units
+	@test/run $(UNITS) test/e2e/run
+
+asan tsan: deps
+	@$(MAKE) FLAVOR=$@ build unit
+
+check: deps
+	@$(MAKE) lint
+	@$(MAKE) FLAVOR=asan build units
+	@AMBIENTD=build/asan/ambientd test/run $(UNITS:$(B)/%=build/asan/%) test/e2e/run
+	@$(MAKE) FLAVOR=tsan unit
+	@$(MAKE) fuzz SECONDS=300
+	@$(MAKE) test
+
+# One target for FUZZ=name, or each in turn. What a run finds goes to build/corpus; test/fuzz/corpus are the seeds.
+FUZZ ?= $(patsubst test/fuzz/fuzz_%.cc,%,$(wildcard test/fuzz/fuzz_*.cc))
+.PHONY: fuzz
+fuzz: deps
+	@$(MAKE) FLAVOR=fuzz $(FUZZ:%=build/fuzz/fuzz_%)
+	@set -e; for f in $(FUZZ); do echo "== fuzz $$f, $(SECONDS) s"; mkdir -p build/corpus/$$f test/fuzz/corpus/$$f; \
+	  build/fuzz/fuzz_$$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=build/corpus/$$f- build/corpus/$$f test/fuzz/corpus/$$f; done
+
+$(B)/fuzz_%: $(B)/test/fuzz/fuzz_%.o $(B)/libfuzzsupport.a $(LIBS)
+	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(B)/libfuzzsupport.a $(LIBS) -Wl,--end-group $(LDLIBS)
+
+# The fakes of test/support without the unit tests' main.
+$(B)/libfuzzsupport.a: $(patsubst %.cc,$(B)/%.o,$(filter-out test/support/main.cc,$(wildcard test/support/*.cc)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	llvm-ar-19 rcs $@ $^
+
+.PHONY: lint format
+lint: deps
+	@$(MAKE) lint-rules
+.PHONY: lint-rules
+lint-rules:
+	@python3 test/lint/rules_test.py -q
+	@COMPILE="$(CXX) $(filter-out -MMD -MP -g1,$(CXXFLAGS))" J=$(J) python3 test/lint/lint.py
+
+format:
+	clang-format-19 -i $(wildcard $(LAYERS:%=%/*.h) $(LAYERS:%=%/*.cc) $(LAYERS:%=%/*/*.h) $(LAYERS:%=%/*/*.cc) test/*/*.h test/*/*.cc)
+
+.PHONY: deps
+deps: build/.deps
+build/.deps: Makefile
+	@mkdir -p build
+	@missing=; for p in $(APT); do \
+	  [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" != 0 ]; then \
+	    echo "these Debian packages are missing:$$missing"; echo "run 'make deps' once as root, or install them with apt-get"; exit 1; fi; \
+	  echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; \
+	fi && touch $@
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 
+.SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
