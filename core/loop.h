@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread's event loop: libuv for sockets, a ready queue for coroutines, a timer wheel, shared buffers.
+// Everything on a loop belongs to its thread; post() and stop() are the only calls another thread may make.
+//
+// A turn: libuv's callbacks only mark and wake; then the ready queue runs until it is empty; then the waits
+// for the turn's end are released (open write batches go out there, gathered from the whole turn), and again
+// until nothing is left to run.
+#pragma once
+
+#include <uv.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/list.h"
+#include "core/scratch.h"
+#include "core/task.h"
+#include "core/timers.h"
+#include "core/wait.h"
+
+namespace ambientd {
+
+// A story of its own, as /debug/tasks prints it: who waits where, for how long.
+class Root : public Listed<Root> {
+ public:
+  explicit Root(std::string name);
+  ~Root();
+  const std::string& name() const { return name_; }
+  const char* waits_for() const { return waits_for_; }  // the last await
+  uint64_t started_ms() const { return started_ms_; }
+
+ private:
+  friend class Waiter;
+  std::string name_;
+  const char* waits_for_ = "start";
+  uint64_t started_ms_;
+};
+
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+
+  // The loop of the calling thread; there must be one.
+  static Loop& current();
+
+  void run();                                       // until stop()
+  void stop();                                      // any thread
+  void post(std::move_only_function<void()> work);  // any thread: runs on this loop's thread, in order
+
+  // Starts a story; it ends by itself. `name` is for people.
+  void spawn(std::string name, Task<void> story);
+
+  uv_loop_t* uv() { return &uv_; }
+  uint64_t now_ms() const { return uv_now(&uv_); }  // monotonic, as of this turn
+  void set_timer(Timer& timer, uint64_t after_ms);
+
+  Scratch& rx() { return rx_; }                   // raw bytes from sockets
+  Scratch& plain() { return plain_; }             // bytes TLS has decrypted
+  std::vector<uint8_t>& wire() { return wire_; }  // encrypted bytes on their way out within one call
+
+  // Resumes the caller after everything that was ready in this turn has run.
+  class TurnEnd {
+   public:
+    explicit TurnEnd(Loop& loop) : loop_(loop), waiter_("turn end") {}
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+      waiter_.arm(handle);
+      loop_.late_.push_back(waiter_);
+    }
+    void await_resume() const {}
+
+   private:
+    Loop& loop_;
+    Waiter waiter_;
+  };
+  [[nodiscard]] TurnEnd turn_end() { return TurnEnd(*this); }
+
+  // Resumes the caller behind what is ready now.
+  class Yield {
+   public:
+    Yield() : waiter_("yield") {}
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+      waiter_.arm(handle);
+      waiter_.wake();
+    }
+    void await_resume() const {}
+
+   private:
+    Waiter waiter_;
+  };
+  [[nodiscard]] Yield yield() { return {}; }
+
+  List<Root>& roots() { return roots_; }
+
+  // Bytes queued for slow readers on this loop (design: at most 64 MiB).
+  struct Budget {
+    size_t used = 0;
+    size_t limit = 64 << 20;
+  };
+  Budget& queued() { return queued_; }
+
+ private:
+  friend class Waiter;
+  friend class Root;
+  struct Ready {
+    std::coroutine_handle<> handle;
+    Root* root;
+  };
+  void drain();
+  void rearm_timer();
+  void run_posted();
+
+  uv_loop_t uv_;
+  uv_async_t* async_;
+  uv_timer_t* timer_;
+  uv_prepare_t* prepare_;
+  uv_check_t* check_;
+  Timers timers_;
+  uint64_t timer_due_ms_ = 0;  // when timer_ will fire; 0: it is not set
+  std::vector<Ready> ready_, running_;
+  List<Waiter> late_;
+  List<Root> roots_;
+  Root* current_root_ = nullptr;
+  Scratch rx_{256 << 10};
+  Scratch plain_{288 << 10};  // what one fill of rx can decrypt to, and a record kept from before
+  std::vector<uint8_t> wire_;
+  Budget queued_;
+  std::mutex mutex_;
+  std::vector<std::move_only_function<void()>> posted_;  // guarded by mutex_
+  bool stopping_ = false;                                // guarded by mutex_
+};
+
+// A coroutine may sleep on the wheel: co_await Sleep(ms).
+class Sleep {
+ public:
+  explicit Sleep(uint64_t ms) : ms_(ms), waiter_("sleep"), timer_([this] { waiter_.wake(); }) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    waiter_.arm(handle);
+    Loop::current().set_timer(timer_, ms_);
+  }
+  void await_resume() const {}
+
+ private:
+  uint64_t ms_;
+  Waiter waiter_;
+  Timer timer_;
+};
+
+}  // namespace ambientd

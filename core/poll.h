@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Readiness of one file descriptor on this thread's loop. It keeps the kernel registration in step with what
+// is waited for, lazily: an event nobody waits for is remembered and unregistered, because a level-triggered
+// descriptor that is paused or dead would spin the loop. The descriptor outlives its Poll.
+#pragma once
+
+#include <uv.h>
+
+#include "core/wait.h"
+
+namespace ambientd {
+
+class Poll {
+ public:
+  // Woken when its event comes; either may be null when that direction is never waited for.
+  Poll(int fd, Waiter* reader, Waiter* writer);
+  ~Poll();
+  Poll(const Poll&) = delete;
+
+  bool readable() const { return readable_; }
+  bool writable() const { return writable_; }
+  void not_readable() { readable_ = false; }  // a short read, or EAGAIN
+  void not_writable() { writable_ = false; }
+  void want_read();  // wake the reader when something can be read (or the descriptor failed)
+  void want_write();
+
+ private:
+  static void on_event(uv_poll_t* handle, int status, int events);
+  void update(int events);
+
+  uv_poll_t* handle_;
+  Waiter* reader_;
+  Waiter* writer_;
+  int registered_ = 0;  // UV_READABLE | UV_WRITABLE as the kernel has it
+  bool readable_ = false;
+  bool writable_ = true;
+};
+
+}  // namespace ambientd

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tcp_stream.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/loop.h"
+
+namespace ambientd {
+
+size_t total(std::span<const iovec> data) {
+  size_t n = 0;
+  for (const iovec& piece : data) n += piece.iov_len;
+  return n;
+}
+
+bool TcpStream::lend(Result<Chunk>& out) {
+  if (!kept_.empty()) {
+    lent_ = kept_.iov();
+    out = Chunk{.data = {&lent_, 1}};
+    return true;
+  }
+  if (lent_.iov_len == 0) return false;
+  out = Chunk{.data = {&lent_, 1}, .home = &Loop::current().rx()};
+  return true;
+}
+
+bool TcpStream::poll_read(Result<Chunk>& out) {
+  if (error_) {
+    out = fail(*error_);
+    return true;
+  }
+  if (lend(out)) return true;
+  if (eof_) {
+    out = Chunk{.eof = true};
+    return true;
+  }
+  if (!poll_.readable()) {
+    poll_.want_read();
+    return false;
+  }
+  std::span<uint8_t> room = Loop::current().rx().take();
+  ssize_t n = recv(fd_.get(), room.data(), room.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    poll_.not_readable();
+    poll_.want_read();
+    return false;
+  }
+  if (n < 0) {
+    error_ = os_error(Errc::reset, "receive", errno);
+    out = fail(*error_);
+    return true;
+  }
+  if (n == 0) {
+    eof_ = true;
+    out = Chunk{.eof = true};
+    return true;
+  }
+  // A short read has drained the socket; more will raise a new event.
+  if (static_cast<size_t>(n) < room.size()) poll_.not_readable();
+  lent_ = {room.data(), static_cast<size_t>(n)};
+  Loop::current().rx().lend(*this);
+  return lend(out);
+}
+
+void TcpStream::consume(size_t n) {
+  if (!kept_.empty()) {
+    kept_.drop(n);
+    lent_ = {};
+    return;
+  }
+  lent_.iov_base = static_cast<uint8_t*>(lent_.iov_base) + n;
+  lent_.iov_len -= n;
+  if (lent_.iov_len == 0) Borrower::unlink();
+}
+
+void TcpStream::stash() {
+  kept_.append(lent_.iov_base, lent_.iov_len);
+  lent_ = {};
+}
+
+bool TcpStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
+  if (error_) {
+    out = fail(*error_);
+    return true;
+  }
+  if (!poll_.writable()) {
+    poll_.want_write();
+    return false;
+  }
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(data.data());
+  message.msg_iovlen = std::min<size_t>(data.size(), 1024);  // UIO_MAXIOV
+  ssize_t n = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+  if (n >= 0) {
+    out = static_cast<size_t>(n);
+    return true;
+  }
+  if (errno == EAGAIN || errno == EINTR) {
+    poll_.not_writable();
+    poll_.want_write();
+    return false;
+  }
+  out = fail(os_error(Errc::reset, "send", errno));
+  return true;
+}
+
+void TcpStream::finish() { shutdown(fd_.get(), SHUT_WR); }
+
+void TcpStream::close(Errc why) {
+  if (!error_) error_ = Error{why, std::string(name(why))};
+  set_reset_on_close(fd_.get());
+  reader_.wake();
+  writer_.wake();
+}
+
+bool TcpStream::hung_up() const {
+  pollfd p{.fd = fd_.get(), .events = 0, .revents = 0};
+  return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+}  // namespace ambientd

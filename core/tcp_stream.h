@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connected TCP socket as a Stream. It owns no buffer while idle: reads go into the loop's, writes straight
+// to the kernel.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/poll.h"
+#include "core/scratch.h"
+#include "core/socket.h"
+#include "core/stash.h"
+#include "core/stream.h"
+
+namespace ambientd {
+
+class TcpStream final : public Stream, private Borrower {
+ public:
+  explicit TcpStream(Fd fd) : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_) {}
+  ~TcpStream() override = default;
+
+  void consume(size_t n) override;
+  void finish() override;
+  // An unclean end: pending waits resolve, and the peer sees RST rather than a complete-looking end.
+  void close(Errc why) override;
+
+  // True when the peer is gone for good (reset, or closed both ways), without reading anything.
+  bool hung_up() const;
+  int fd() const { return fd_.get(); }
+
+ private:
+  bool poll_read(Result<Chunk>& out) override;
+  bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
+  void stash() override;
+  bool lend(Result<Chunk>& out);
+
+  Fd fd_;
+  Poll poll_;
+  iovec lent_{};  // in the loop's buffer
+  Stash kept_;    // when it had to be saved; never both
+  bool eof_ = false;
+  std::optional<Error> error_;
+};
+
+}  // namespace ambientd

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The leaves of every await. One coroutine waits on a Waiter; wake() puts it on its loop's ready queue, so
+// nobody is ever resumed from inside a callback. A wake may be spurious: whoever waits looks again.
+#pragma once
+
+#include <coroutine>
+#include <utility>
+
+#include "core/list.h"
+
+namespace ambientd {
+
+class Root;
+
+class Waiter : public Listed<Waiter> {
+ public:
+  // `what` is a literal that /debug/tasks prints: what this wait is for.
+  explicit Waiter(const char* what) : what_(what) {}
+
+  bool waiting() const { return static_cast<bool>(handle_); }
+  void arm(std::coroutine_handle<> handle);  // at most one at a time
+  void wake();                               // no effect when nobody waits
+
+ private:
+  friend class Loop;
+  const char* what_;
+  std::coroutine_handle<> handle_;
+  Root* root_ = nullptr;
+};
+
+// Waits for set(); set() before the wait is not lost. reset() makes it wait again.
+class Event {
+ public:
+  explicit Event(const char* what) : waiter_(what) {}
+  void set() {
+    set_ = true;
+    waiter_.wake();
+  }
+  void reset() { set_ = false; }
+  bool is_set() const { return set_; }
+
+  bool await_ready() const { return set_; }
+  void await_suspend(std::coroutine_handle<> handle) { waiter_.arm(handle); }
+  void await_resume() const {}
+
+ private:
+  bool set_ = false;
+  Waiter waiter_;
+};
+
+}  // namespace ambientd
