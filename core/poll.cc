@@ -5,8 +5,8 @@
 
 namespace ambientd {
 
-Poll::Poll(int fd, Waiter* reader, Waiter* writer)
-    : handle_(new uv_poll_t), reader_(reader), writer_(writer) {
+Poll::Poll(int fd, Waiter* reader, Waiter* writer, Drain* drain)
+    : handle_(new uv_poll_t), reader_(reader), writer_(writer), drain_(drain) {
   uv_poll_init(Loop::current().uv(), handle_, fd);
   handle_->data = this;
 }
@@ -46,8 +46,9 @@ void Poll::on_event(uv_poll_t* handle, int status, int events) {
   }
   if (events & UV_WRITABLE) {
     self->writable_ = true;
-    keep &= ~UV_WRITABLE;  // writing rarely blocks twice in a row
-    if (self->writer_) self->writer_->wake();
+    bool drained = !self->drain_ || self->drain_->drain();
+    if (drained) keep &= ~UV_WRITABLE;  // writing rarely blocks twice in a row
+    if (drained && self->writer_) self->writer_->wake();
   }
   self->update(keep);
 }

@@ -10,10 +10,19 @@
 
 namespace ambientd {
 
+// Who has bytes of its own to send before its writer may go on.
+class Drain {
+ public:
+  virtual bool drain() = 0;  // the descriptor is writable: send; true when nothing is left
+
+ protected:
+  ~Drain() = default;
+};
+
 class Poll {
  public:
-  // Woken when its event comes; either may be null when that direction is never waited for.
-  Poll(int fd, Waiter* reader, Waiter* writer);
+  // Woken when its event comes; any may be null when it is never waited for.
+  Poll(int fd, Waiter* reader, Waiter* writer, Drain* drain = nullptr);
   ~Poll();
   Poll(const Poll&) = delete;
 
@@ -31,6 +40,7 @@ class Poll {
   uv_poll_t* handle_;
   Waiter* reader_;
   Waiter* writer_;
+  Drain* drain_;
   int registered_ = 0;  // UV_READABLE | UV_WRITABLE as the kernel has it
   bool readable_ = false;
   bool writable_ = true;

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tls_stream.h"
+
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "core/certificate.h"
+#include "core/loop.h"
+#include "core/tls.h"
+
+namespace ambientd {
+namespace {
+
+// AES-GCM keys may protect 2^24.5 records (RFC 8446 §5.5); OpenSSL does not rekey by itself.
+constexpr uint32_t kRekeyAfter = 1u << 23;
+constexpr size_t kRecord = 16 << 10;
+
+}  // namespace
+
+TlsStream::TlsStream(Fd fd, SslPtr ssl)
+    : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_, this), ssl_(std::move(ssl)) {
+  BIO* bio = BIO_new(bio_method());
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+BIO_METHOD* TlsStream::bio_method() {
+  static BIO_METHOD* method = [] {
+    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "ambientd stream");
+    BIO_meth_set_read_ex(m, bio_read);
+    BIO_meth_set_write_ex(m, bio_write);
+    BIO_meth_set_ctrl(m, bio_ctrl);
+    return m;
+  }();
+  return method;
+}
+
+int TlsStream::bio_read(BIO* bio, char* out, size_t n, size_t* got) {
+  auto* self = static_cast<TlsStream*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  std::span<const uint8_t> from = self->early_.empty() ? self->wire_in_ : self->early_.bytes();
+  n = std::min(n, from.size());
+  if (n == 0) {
+    BIO_set_retry_read(bio);
+    return 0;
+  }
+  std::memcpy(out, from.data(), n);
+  *got = n;
+  if (self->early_.empty()) {
+    self->wire_in_ = self->wire_in_.subspan(n);
+  } else {
+    self->early_.drop(n);
+  }
+  return 1;
+}
+
+int TlsStream::bio_write(BIO*, const char* data, size_t n, size_t* put) {
+  std::vector<uint8_t>& wire = Loop::current().wire();
+  wire.insert(wire.end(), data, data + n);
+  *put = n;
+  return 1;
+}
+
+long TlsStream::bio_ctrl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+TlsStream::Fill TlsStream::fill() {
+  std::span<uint8_t> room = Loop::current().rx().take();
+  ssize_t n = recv(fd_.get(), room.data(), room.size(), 0);
+  if (n > 0) {
+    if (static_cast<size_t>(n) < room.size()) poll_.not_readable();
+    wire_in_ = room.first(static_cast<size_t>(n));
+    return Fill::got;
+  }
+  poll_.not_readable();
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Fill::nothing;
+  fail_with(n < 0 ? os_error(Errc::reset, "receive", errno)
+                  : Error{Errc::eof, "connection closed without a TLS close_notify"});
+  return Fill::ended;
+}
+
+// Everything OpenSSL wrote in one call lies in the loop's wire buffer; it leaves in one send().
+bool TlsStream::flush() {
+  std::vector<uint8_t>& wire = Loop::current().wire();
+  iovec pieces[2] = {out_.iov(), {wire.data(), wire.size()}};
+  size_t want = pieces[0].iov_len + pieces[1].iov_len;
+  size_t sent = 0;
+  if (want > 0) {
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    ssize_t n = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      wire.clear();
+      fail_with(os_error(Errc::reset, "send", errno));
+      return false;
+    }
+    sent = n > 0 ? static_cast<size_t>(n) : 0;
+  }
+  size_t from_kept = std::min(sent, pieces[0].iov_len), from_wire = sent - from_kept;
+  if (from_kept > 0) out_.drop(from_kept);
+  if (from_wire < wire.size()) out_.append(wire.data() + from_wire, wire.size() - from_wire);
+  wire.clear();
+  if (out_.empty()) return true;
+  poll_.not_writable();
+  poll_.want_write();
+  return false;
+}
+
+struct TlsStream::Readable {
+  TlsStream& s;
+  bool await_ready() const { return s.error_ || s.poll_.readable(); }
+  void await_suspend(std::coroutine_handle<> handle) {
+    s.reader_.arm(handle);
+    s.poll_.want_read();
+  }
+  void await_resume() const {}
+};
+
+struct TlsStream::Writable {
+  TlsStream& s;
+  bool await_ready() const { return s.error_ || s.out_.empty(); }
+  void await_suspend(std::coroutine_handle<> handle) {
+    s.writer_.arm(handle);
+    s.poll_.want_write();
+  }
+  void await_resume() const {}
+};
+
+Status TlsStream::step(bool& more) {
+  ERR_clear_error();
+  int ok = SSL_do_handshake(ssl_.get());
+  int why = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), ok);
+  std::optional<Error> refused;
+  if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) refused = handshake_error(ssl_.get());
+  flush();  // the next flight, or the alert that says why not
+  if (refused) return fail(std::move(*refused));
+  if (error_) return fail(*error_);
+  more = ok != 1;
+  return {};
+}
+
+Task<Result<std::unique_ptr<TlsStream>>> TlsStream::handshake(Fd fd, SslPtr ssl, Scope& scope) {
+  std::unique_ptr<TlsStream> stream(new TlsStream(std::move(fd), std::move(ssl)));
+  scope.add(*stream);
+  for (bool more = true;;) {
+    Status stepped = stream->step(more);
+    if (!stepped) co_return fail(scope.explain(std::move(stepped.error())));
+    co_await Writable(*stream);
+    if (!more && !stream->error_) break;
+    co_await Readable(*stream);
+    if (!stream->error_) stream->fill();
+    if (stream->error_) co_return fail(scope.explain(*stream->error_));
+  }
+  // The peer's first bytes may have come with its last flight.
+  if (!stream->wire_in_.empty()) {
+    stream->early_.append(stream->wire_in_.data(), stream->wire_in_.size());
+    stream->wire_in_ = {};
+  }
+  co_return std::move(stream);
+}
+
+void TlsStream::fail_with(Error error) {
+  if (!error_) error_ = std::move(error);
+}
+
+bool TlsStream::decrypt() {
+  Loop& loop = Loop::current();
+  std::span<uint8_t> room = loop.plain().take();
+  size_t used = 0;
+  while (used < room.size()) {
+    ERR_clear_error();
+    size_t n = 0;
+    int ok = SSL_read_ex(ssl_.get(), room.data() + used, room.size() - used, &n);
+    if (ok == 1) {
+      used += n;
+      continue;
+    }
+    int why = SSL_get_error(ssl_.get(), ok);
+    if (why == SSL_ERROR_ZERO_RETURN) eof_ = true;
+    if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) fail_with({Errc::tls, "tls error: " + tls_error()});
+    break;
+  }
+  if (!loop.wire().empty()) flush();  // alerts and key updates
+  if (used == 0) return false;
+  lent_ = {room.data(), used};
+  loop.plain().lend(*this);
+  return true;
+}
+
+bool TlsStream::lend(Result<Chunk>& out) {
+  if (!kept_.empty()) {
+    lent_ = kept_.iov();
+    out = Chunk{.data = {&lent_, 1}};
+    return true;
+  }
+  if (lent_.iov_len == 0) return false;
+  out = Chunk{.data = {&lent_, 1}, .home = &Loop::current().plain()};
+  return true;
+}
+
+bool TlsStream::poll_read(Result<Chunk>& out) {
+  for (;;) {
+    if (lend(out)) return true;
+    if (eof_) {
+      out = Chunk{.eof = true};
+      return true;
+    }
+    if (error_) {
+      out = fail(*error_);
+      return true;
+    }
+    if (early_.empty() && wire_in_.empty()) {
+      if (!poll_.readable() || fill() == Fill::nothing) {
+        poll_.want_read();
+        return false;
+      }
+    }
+    if (!error_) decrypt();
+  }
+}
+
+void TlsStream::consume(size_t n) {
+  if (!kept_.empty()) {
+    kept_.drop(n);
+    lent_ = {};
+    return;
+  }
+  lent_.iov_base = static_cast<uint8_t*>(lent_.iov_base) + n;
+  lent_.iov_len -= n;
+  if (lent_.iov_len == 0) Borrower::unlink();
+}
+
+void TlsStream::stash() {
+  kept_.append(lent_.iov_base, lent_.iov_len);
+  lent_ = {};
+}
+
+void TlsStream::rekey_if_due(size_t bytes) {
+  records_ += static_cast<uint32_t>(bytes / kRecord + 1);
+  if (records_ < kRekeyAfter) return;
+  records_ = 0;
+  SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+}
+
+// The BIO takes everything, so a write is never left half done.
+bool TlsStream::encrypt(const iovec& piece) {
+  auto* from = static_cast<const uint8_t*>(piece.iov_base);
+  for (size_t done = 0; done < piece.iov_len;) {
+    ERR_clear_error();
+    size_t n = 0;
+    if (SSL_write_ex(ssl_.get(), from + done, piece.iov_len - done, &n) != 1) {
+      fail_with({Errc::tls, "tls error: " + tls_error()});
+      return false;
+    }
+    done += n;
+  }
+  return true;
+}
+
+bool TlsStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
+  if (error_) {
+    out = fail(*error_);
+    return true;
+  }
+  if (!out_.empty()) {  // drain() wakes the writer when it is out
+    poll_.want_write();
+    return false;
+  }
+  size_t taken = 0;
+  for (const iovec& piece : data) {
+    rekey_if_due(piece.iov_len);
+    if (!encrypt(piece)) {
+      Loop::current().wire().clear();
+      out = fail(*error_);
+      return true;
+    }
+    taken += piece.iov_len;
+  }
+  flush();
+  out = taken;
+  return true;
+}
+
+void TlsStream::finish() {
+  if (error_ || finishing_) return;
+  finishing_ = true;
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());  // close_notify; what does not fit now is lost with the socket, after all data
+  ERR_clear_error();
+  if (flush()) shutdown(fd_.get(), SHUT_WR);
+}
+
+bool TlsStream::drain() {
+  bool done = flush() || error_;
+  if (done && finishing_) shutdown(fd_.get(), SHUT_WR);
+  return done;
+}
+
+void TlsStream::close(Errc why) {
+  fail_with({why, std::string(name(why))});
+  reader_.wake();
+  writer_.wake();
+}
+
+}  // namespace ambientd
