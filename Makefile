@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ambientd. `make demo` and `make test` do everything by themselves on a fresh Debian 12; README.md says the rest.
+# Every compile command is shown with V=1.
 #   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · lint · format · deps
 FLAVOR ?= release
 CXX := clang++-19
@@ -40,7 +41,15 @@ COMPILE := $(shell command -v ccache) $(CXX) $(CXXFLAGS)
 
 src = $(filter-out core/main.cc,$(wildcard $(1)/*.cc $(1)/*/*.cc))
 objs = $(patsubst %.cc,$(B)/%.o,$(call src,$(1)))
-LIBS := $(foreach l,l7 l4 hbone config policy core,$(B)/lib$(l).a)
+# What each layer's tests are linked with: itself and the layers below, so a wrong arrow does not even link.
+BELOW_core := core
+BELOW_policy := policy core
+BELOW_config := config policy hbone core
+BELOW_hbone := hbone core
+BELOW_l4 := l4 $(BELOW_config)
+BELOW_l7 := l7 $(BELOW_config)
+archives = $(foreach l,$(1),$(B)/lib$(l).a)
+LIBS := $(call archives,l7 l4 $(BELOW_config))
 
 .PHONY: build
 build: $(B)/ambientd
@@ -53,8 +62,8 @@ $(B)/lib$(1).a: $$(call objs,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	llvm-ar-19 rcs $$@ $$^
-$(B)/unit-$(1): $$(patsubst %.cc,$(B)/%.o,$$(wildcard test/$(1)/*_test.cc test/$(1)/*/*_test.cc)) $(B)/libsupport.a $(LIBS)
-	$(CXX) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $(B)/libsupport.a $(LIBS) -Wl,--end-group $(LDLIBS)
+$(B)/unit-$(1): $$(patsubst %.cc,$(B)/%.o,$$(wildcard test/$(1)/*_test.cc test/$(1)/*/*_test.cc)) $(B)/libsupport.a $(call archives,$(BELOW_$(1)))
+	$(CXX) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LDLIBS)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
 
@@ -133,7 +142,7 @@ build/.deps: Makefile
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(if $(V),,@echo "c++ $<" &&) $(COMPILE) -c -o $@ $<
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
