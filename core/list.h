@@ -39,7 +39,7 @@ class List {
   List(const List&) = delete;
   List& operator=(const List&) = delete;
   ~List() {
-    while (!empty()) front().unlink();
+    while (!empty()) head_.next_->unlink();
     head_.next_ = nullptr;
   }
 

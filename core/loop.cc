@@ -147,6 +147,20 @@ void Loop::drain() {
   rearm_timer();
 }
 
+std::vector<uint8_t> Loop::take_buffer() {
+  if (spare_buffers_.empty()) return {};
+  std::vector<uint8_t> buffer = std::move(spare_buffers_.back());
+  spare_buffers_.pop_back();
+  return buffer;
+}
+
+void Loop::give_buffer(std::vector<uint8_t> buffer) {
+  static constexpr size_t kSpares = 4;
+  if (spare_buffers_.size() >= kSpares) return;
+  buffer.clear();
+  spare_buffers_.push_back(std::move(buffer));
+}
+
 void Loop::set_timer(Timer& timer, uint64_t after_ms) { timers_.set(timer, now_ms(), after_ms); }
 
 void Loop::rearm_timer() {

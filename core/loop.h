@@ -66,6 +66,10 @@ class Loop {
   Scratch& plain() { return plain_; }             // bytes TLS has decrypted
   std::vector<uint8_t>& wire() { return wire_; }  // encrypted bytes on their way out within one call
 
+  // Write buffers go round between the connections that have something to send, so an idle one holds none.
+  std::vector<uint8_t> take_buffer();
+  void give_buffer(std::vector<uint8_t> buffer);
+
   // Resumes the caller after everything that was ready in this turn has run.
   class TurnEnd {
    public:
@@ -133,6 +137,7 @@ class Loop {
   Scratch rx_{256 << 10};
   Scratch plain_{288 << 10};  // what one fill of rx can decrypt to, and a record kept from before
   std::vector<uint8_t> wire_;
+  std::vector<std::vector<uint8_t>> spare_buffers_;
   Budget queued_;
   std::mutex mutex_;
   std::vector<std::move_only_function<void()>> posted_;  // guarded by mutex_

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hbone/callbacks.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "hbone/session.h"
+
+namespace ambientd::hbone {
+namespace {
+
+constexpr size_t kMaxFrame = 256 << 10;  // of DATA we send: larger ones keep neighbours waiting
+constexpr size_t kMaxBacklog =
+    2 << 20;  // of frames no window bounds, before a peer that does not read is given up
+
+std::vector<nghttp2_nv> to_nv(const Headers& headers) {
+  std::vector<nghttp2_nv> nv;
+  for (const auto& [name, value] : headers) {
+    nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+                  reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                  NGHTTP2_NV_FLAG_NONE});
+  }
+  return nv;
+}
+
+}  // namespace
+
+struct Callbacks {
+  static Session& session(void* user) { return *static_cast<Session*>(user); }
+  static Exchange* exchange(nghttp2_session* h2, int32_t id) {
+    return static_cast<Exchange*>(nghttp2_session_get_stream_user_data(h2, id));
+  }
+
+  // ---- sending ----
+
+  static ssize_t send(nghttp2_session*, const uint8_t* data, size_t n, int, void* user) {
+    Session& s = session(user);
+    if (s.batch_.size() + n > kMaxBacklog) return NGHTTP2_ERR_WOULDBLOCK;
+    s.batch_.insert(s.batch_.end(), data, data + n);
+    return static_cast<ssize_t>(n);
+  }
+
+  static ssize_t frame_length(nghttp2_session*, uint8_t, int32_t, int32_t connection_window,
+                              int32_t stream_window, uint32_t max_frame, void*) {
+    int64_t n = std::min<int64_t>({connection_window, stream_window, max_frame, kMaxFrame});
+    return static_cast<ssize_t>(std::max<int64_t>(n, 1));
+  }
+
+  // How much of what poll_write offers goes into the next DATA frame.
+  static ssize_t next_data(nghttp2_session* h2, int32_t id, uint8_t*, size_t length, uint32_t* flags,
+                           nghttp2_data_source*, void* user) {
+    Exchange* e = exchange(h2, id);
+    if (!e) {  // its owner finished and went
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      return 0;
+    }
+    size_t left = e->pending_size_ - e->pending_at_;
+    size_t n = std::min({left, length, session(user).room()});
+    if (n > 0) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+      return static_cast<ssize_t>(n);
+    }
+    if (left == 0 && e->finishing_) return last_data(h2, *e, flags);
+    if (left == 0) e->writer_.wake();  // the window opened
+    return NGHTTP2_ERR_DEFERRED;
+  }
+
+  static ssize_t last_data(nghttp2_session* h2, Exchange& e, uint32_t* flags) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!e.our_trailers_.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      std::vector<nghttp2_nv> nv = to_nv(e.our_trailers_);
+      nghttp2_submit_trailer(h2, e.id_, nv.data(), nv.size());
+    }
+    e.end_framed_ = true;
+    return 0;
+  }
+
+  // One whole DATA frame into the batch: nine bytes of header, then the caller's bytes.
+  static int send_data(nghttp2_session* h2, nghttp2_frame* frame, const uint8_t* head, size_t length,
+                       nghttp2_data_source*, void* user) {
+    Exchange* e = exchange(h2, frame->hd.stream_id);
+    std::vector<uint8_t>& batch = session(user).batch_;
+    batch.insert(batch.end(), head, head + 9);
+    if (!e) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t skip = e->pending_at_;
+    for (const iovec& piece : e->pending_) {
+      if (skip >= piece.iov_len) {
+        skip -= piece.iov_len;
+        continue;
+      }
+      size_t n = std::min(length, piece.iov_len - skip);
+      const auto* from = static_cast<const uint8_t*>(piece.iov_base) + skip;
+      batch.insert(batch.end(), from, from + n);
+      e->pending_at_ += n;
+      length -= n;
+      skip = 0;
+      if (length == 0) break;
+    }
+    return 0;
+  }
+
+  // ---- receiving ----
+
+  static int begin_headers(nghttp2_session* h2, const nghttp2_frame* frame, void* user) {
+    Session& s = session(user);
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      std::unique_ptr<Exchange> fresh(new Exchange(s));
+      s.attach(*fresh, frame->hd.stream_id);
+      nghttp2_session_set_stream_user_data(h2, frame->hd.stream_id, fresh.get());
+      s.arriving_.push_back(std::move(fresh));
+    } else if (Exchange* e = exchange(h2, frame->hd.stream_id)) {
+      e->head_bytes_ = 0;
+      if (!e->final_head_) e->head_.clear();
+    }
+    return 0;
+  }
+
+  static int header(nghttp2_session* h2, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
+                    const uint8_t* value, size_t value_size, uint8_t, void* user) {
+    Exchange* e = exchange(h2, frame->hd.stream_id);
+    if (!e || frame->hd.type != NGHTTP2_HEADERS) return 0;
+    const Limits& limits = session(user).limits_;
+    Headers& into = e->final_head_ ? e->trailers_ : e->head_;
+    e->head_bytes_ += name_size + value_size + 32;
+    if (e->head_bytes_ > limits.max_header_list || into.size() >= limits.max_fields) {
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // RST_STREAM
+    }
+    into.emplace_back(std::string(reinterpret_cast<const char*>(name), name_size),
+                      std::string(reinterpret_cast<const char*>(value), value_size));
+    return 0;
+  }
+
+  static int frame_received(nghttp2_session* h2, const nghttp2_frame* frame, void* user) {
+    Session& s = session(user);
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        head_complete(s, h2, *frame);
+        break;
+      case NGHTTP2_DATA:
+        break;
+      case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK) s.ping_sent_ms_ = 0;
+        return 0;
+      case NGHTTP2_GOAWAY:
+        s.going_away_ = true;
+        return 0;
+      default:
+        return 0;
+    }
+    Exchange* e = exchange(h2, frame->hd.stream_id);
+    if (e && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+      e->eof_ = true;
+      e->reader_.wake();
+    }
+    return 0;
+  }
+
+  static void head_complete(Session& s, nghttp2_session* h2, const nghttp2_frame& frame) {
+    Exchange* e = exchange(h2, frame.hd.stream_id);
+    if (!e || e->final_head_) return;
+    if (s.role_ == Session::Role::server) {
+      e->final_head_ = true;
+      auto mine = std::ranges::find(s.arriving_, e, &std::unique_ptr<Exchange>::get);
+      if (mine == s.arriving_.end()) return;
+      s.arrived_.push_back(std::move(*mine));
+      s.arriving_.erase(mine);
+      return;
+    }
+    std::optional<std::string_view> status = find(e->head_, ":status");
+    e->final_head_ = !status || !status->starts_with('1') || *status == "101";
+    e->fresh_head_ = true;
+    e->head_waiter_.wake();
+  }
+
+  static int data(nghttp2_session* h2, uint8_t, int32_t id, const uint8_t* bytes, size_t n, void* user) {
+    if (Exchange* e = exchange(h2, id)) {
+      e->received(bytes, n);
+    } else {  // nobody reads it: both windows get it back
+      nghttp2_session_consume(h2, id, n);
+      session(user).mark_dirty();
+    }
+    return 0;
+  }
+
+  static int stream_closed(nghttp2_session* h2, int32_t id, uint32_t code, void* user) {
+    Session& s = session(user);
+    Exchange* e = exchange(h2, id);
+    if (!e) return 0;
+    e->ended_by_peer(code);
+    std::erase_if(s.arriving_, [e](const std::unique_ptr<Exchange>& each) { return each.get() == e; });
+    return 0;
+  }
+
+  static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Session& s = session(user);
+    if (frame->hd.type != NGHTTP2_RST_STREAM || frame->rst_stream.error_code == NGHTTP2_NO_ERROR ||
+        frame->rst_stream.error_code == NGHTTP2_CANCEL) {
+      return 0;
+    }
+    // Resets that a peer's misbehaviour forces on us are how MadeYouReset spends our work (CVE-2025-8671).
+    if (++s.counts_.our_resets == s.limits_.max_resets) {
+      nghttp2_session_terminate_session(s.h2_, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    return 0;
+  }
+};
+
+const nghttp2_session_callbacks* session_callbacks() {
+  static const nghttp2_session_callbacks* callbacks = [] {
+    nghttp2_session_callbacks* c = nullptr;
+    nghttp2_session_callbacks_new(&c);
+    nghttp2_session_callbacks_set_send_callback(c, Callbacks::send);
+    nghttp2_session_callbacks_set_send_data_callback(c, Callbacks::send_data);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(c, Callbacks::frame_length);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, Callbacks::begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(c, Callbacks::header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, Callbacks::frame_received);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, Callbacks::data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, Callbacks::stream_closed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, Callbacks::frame_sent);
+    return c;
+  }();
+  return callbacks;
+}
+
+int32_t submit_request(nghttp2_session* h2, const Headers& headers, bool end, Exchange& exchange) {
+  nghttp2_data_provider body{.source = {}, .read_callback = Callbacks::next_data};
+  std::vector<nghttp2_nv> nv = to_nv(headers);
+  return nghttp2_submit_request(h2, nullptr, nv.data(), nv.size(), end ? nullptr : &body, &exchange);
+}
+
+int submit_response(nghttp2_session* h2, int32_t id, const Headers& headers, bool end) {
+  std::vector<nghttp2_nv> nv = to_nv(headers);
+  std::optional<std::string_view> status = find(headers, ":status");
+  if (status && status->starts_with('1') && *status != "101") {
+    return nghttp2_submit_headers(h2, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr);
+  }
+  nghttp2_data_provider body{.source = {}, .read_callback = Callbacks::next_data};
+  return nghttp2_submit_response(h2, id, nv.data(), nv.size(), end ? nullptr : &body);
+}
+
+}  // namespace ambientd::hbone

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// An Exchange is one HTTP/2 stream seen as a Stream of bytes with headers around it: an HBONE tunnel after
+// its CONNECT, or a request with its response. Whoever holds it owns the HTTP/2 stream: destroying it early
+// resets the stream (CANCEL). It may outlive its Session's connection, never the Session itself, which waits
+// for it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/list.h"
+#include "core/stash.h"
+#include "core/stream.h"
+#include "hbone/headers.h"
+
+namespace ambientd::hbone {
+
+class Session;
+
+class Exchange final : public Stream, public Listed<Exchange> {
+ public:
+  ~Exchange() override;
+
+  // The peer's headers: the request (we serve) at once, the response (we asked) after headers_arrived().
+  const Headers& head() const { return head_; }
+  const Headers& trailers() const { return trailers_; }  // after eof
+
+  // co_await headers() → Status: the response's headers are there; 1xx responses are in head() one by one
+  // (ask again). Errors: reset, refused_stream, http2, or what the exchange was closed with.
+  class HeadersAwaiter {
+   public:
+    explicit HeadersAwaiter(Exchange& exchange) : exchange_(exchange) {}
+    bool await_ready() const { return exchange_.fresh_head_ || exchange_.error_; }
+    void await_suspend(std::coroutine_handle<> handle) { exchange_.head_waiter_.arm(handle); }
+    Status await_resume();
+
+   private:
+    Exchange& exchange_;
+  };
+  [[nodiscard]] HeadersAwaiter headers() { return HeadersAwaiter(*this); }
+
+  // Answers a request. With `end` there is no body. May be called for 1xx first, then once for the answer.
+  Status respond(const Headers& headers, bool end);
+  // Ends our direction with trailers instead of finish().
+  void finish_with(Headers trailers);
+
+  void consume(size_t n) override;
+  void finish() override;
+  void close(Errc why) override;  // RST_STREAM with the code that fits `why`
+
+  Session& session() { return session_; }
+  int32_t id() const { return id_; }
+  // The peer sent END_STREAM with its headers: there is no body to come.
+  bool ended() const { return eof_ && queued_ == 0; }
+
+ private:
+  friend class Session;
+  friend struct Callbacks;
+  explicit Exchange(Session& session);
+
+  bool poll_read(Result<Chunk>& out) override;
+  bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
+
+  void received(const uint8_t* data, size_t n);  // DATA arrived, in the transport's loop buffer
+  void drop_front(size_t n);
+  void stash();                       // that buffer is about to be reused
+  void ended_by_peer(uint32_t code);  // the HTTP/2 stream is closed
+  void fail_with(Error error);
+  void grow_window(size_t drained);
+  void unlink_open();  // nghttp2 has let go of it
+  uint32_t reset_code() const;
+
+  Session& session_;
+  int32_t id_ = -1;
+  bool open_ = false;        // nghttp2 knows the stream and us
+  bool fresh_head_ = false;  // headers arrived that nobody has awaited
+  bool eof_ = false;         // END_STREAM seen
+  bool final_head_ = false;  // what comes next are trailers
+  bool finishing_ = false;   // END_STREAM or trailers asked for
+  bool end_framed_ = false;  // and framed
+  Waiter head_waiter_;
+  Headers head_, trailers_, our_trailers_;
+  size_t head_bytes_ = 0;
+
+  Stash kept_;                     // DATA that had to be saved; first in order
+  std::vector<iovec> fresh_;       // DATA still in the loop's buffer
+  iovec lent_{};                   // kept_, as read() lends it
+  size_t queued_ = 0;              // bytes in both: received and not consumed
+  uint64_t stalled_since_ms_ = 0;  // when queued_ last left zero or last shrank
+  uint32_t window_ = 0;            // the stream's receive window
+  size_t drained_ = 0;             // bytes consumed since the window last grew
+
+  std::span<const iovec> pending_;  // what poll_write offers, during the call
+  size_t pending_at_ = 0;           // bytes of it taken
+  size_t pending_size_ = 0;
+  std::optional<Error> error_;
+};
+
+}  // namespace ambientd::hbone

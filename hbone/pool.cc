@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hbone/pool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/deadline.h"
+#include "core/tls.h"
+#include "core/tls_stream.h"
+
+namespace ambientd::hbone {
+
+// One tunnel waiting for a connection.
+struct Pool::Place final : Closable, Listed<Place> {
+  void close(Errc why) override {
+    if (!error) error = Error{why, "gave up waiting for an HBONE connection"};
+    ready.set();
+  }
+  Event ready{"pool place"};
+  std::optional<Error> error;
+};
+
+struct Pool::Connection {
+  std::unique_ptr<TlsStream> transport;
+  std::string root;  // what verified the peer
+  std::optional<Session> session;
+};
+
+struct Pool::Entry {
+  PoolKey key;
+  bool dialing = false;
+  std::vector<Connection*> connections;
+  List<Place> waiting;
+};
+
+Pool::Pool(const PoolLimits& limits) : limits_(limits) {}
+
+Pool::~Pool() = default;
+
+size_t Pool::connections() const {
+  size_t n = 0;
+  for (const auto& [key, entry] : entries_) n += entry->connections.size();
+  return n;
+}
+
+Session* Pool::pick(Entry& entry) const {
+  for (Connection* each : entry.connections) {
+    Session& session = *each->session;
+    size_t most = std::min<size_t>(limits_.max_streams, session.peer_max_streams());
+    if (session.usable() && session.exchanges() < most) return &session;
+  }
+  return nullptr;
+}
+
+Task<Result<std::unique_ptr<Exchange>>> Pool::open(PoolKey key, Dialer& dialer, Headers request,
+                                                   Scope& scope) {
+  for (;;) {
+    if (draining_) co_return fail(Errc::draining, "pool draining");
+    std::unique_ptr<Entry>& slot = entries_[key];
+    if (!slot) slot = std::make_unique<Entry>(key);
+    Entry& entry = *slot;
+    if (Session* session = pick(entry)) {
+      Result<std::unique_ptr<Exchange>> exchange = session->request(request, false);
+      if (exchange || session->usable()) co_return std::move(exchange);
+      continue;
+    }
+    if (!std::exchange(entry.dialing, true)) {
+      Loop::current().spawn("hbone connection to " + key.to.str(), drive(&entry, &dialer));
+    }
+    Place place;
+    entry.waiting.push_back(place);
+    scope.add(place);
+    co_await place.ready;
+    if (place.error) co_return fail(scope.explain(std::move(*place.error)));
+  }
+}
+
+void Pool::settle(Entry& entry, const std::optional<Error>& error) {
+  List<Place> waiting;
+  waiting.take(entry.waiting);
+  while (!waiting.empty()) {
+    Place& place = waiting.front();
+    place.Listed<Place>::unlink();
+    place.error = error;
+    place.ready.set();
+  }
+}
+
+void Pool::forget_if_unused(Entry& entry) {
+  if (entry.dialing || !entry.connections.empty() || !entry.waiting.empty()) return;
+  entries_.erase(PoolKey(entry.key));
+}
+
+Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer* dialer) {
+  const PoolKey& key = entry->key;
+  Scope scope;
+  Deadline deadline(scope, limits_.connect_ms,
+                    {Errc::hbone_timed_out,
+                     fmt::format("connection timed out, maybe a NetworkPolicy is blocking HBONE port {}: {}",
+                                 key.to.port, key.to.str())});
+  Result<WorkloadCertificatePtr> certificate = co_await dialer->certificate(key.source, scope);
+  if (!certificate) co_return fail(std::move(certificate.error()));
+  Result<Fd> socket = dialer->socket(key.to.ip.v6);
+  if (!socket) co_return fail(std::move(socket.error()));
+  Result<Fd> connected = co_await connect(std::move(*socket), key.to, scope);
+  if (!connected) co_return fail(std::move(connected.error()));
+  SslPtr ssl(SSL_new((*certificate)->client.get()));
+  SSL_set_connect_state(ssl.get());
+  expect_peers(ssl.get(), key.peers);
+  Result<std::unique_ptr<TlsStream>> tls =
+      co_await TlsStream::handshake(std::move(*connected), std::move(ssl), scope);
+  if (!tls) co_return fail(std::move(tls.error()));
+  auto connection = std::make_unique<Connection>();
+  connection->root = peer_check((*tls)->ssl()).root;
+  connection->transport = std::move(*tls);
+  co_return std::move(connection);
+}
+
+Task<void> Pool::drive(Entry* entry, Dialer* dialer) {
+  Result<std::unique_ptr<Connection>> connection = co_await dial(entry, dialer);
+  entry->dialing = false;
+  if (!connection) {
+    settle(*entry, connection.error());
+    forget_if_unused(*entry);
+    co_return;
+  }
+  Connection& mine = **connection;
+  mine.session.emplace(Session::Role::client, *mine.transport, limits_.session);
+  entry->connections.push_back(&mine);
+  settle(*entry, {});
+  Timer unused([this, &mine, &unused] {
+    if (mine.session->exchanges() == 0) {
+      mine.session->drain();
+    } else {
+      Loop::current().set_timer(unused, limits_.release_ms);
+    }
+  });
+  Loop::current().set_timer(unused, limits_.release_ms);
+  if (draining_) mine.session->drain();
+  Status ended = co_await mine.session->run();
+  std::erase(entry->connections, &mine);
+  forget_if_unused(*entry);
+}
+
+void Pool::reconsider(const WorkloadCertificate& now) {
+  for (auto& [key, entry] : entries_) {
+    if (key.source != now.identity) continue;
+    for (Connection* each : entry->connections) {
+      if (!now.trusts(each->root)) each->session->drain();
+    }
+  }
+}
+
+void Pool::drain() {
+  draining_ = true;
+  for (auto& [key, entry] : entries_) {
+    for (Connection* each : entry->connections) each->session->drain();
+  }
+}
+
+}  // namespace ambientd::hbone

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The HBONE connections a loop has open to peers, shared by the tunnels that go the same way. The key holds
+// all that must not be shared across: who we are, whom we expect, where they are, which address we come from
+// (contract/ztunnel.md §6, contract/threats.md §5.3 (6)).
+//
+// A key's life: the first tunnel starts the one dial; everyone else who comes meanwhile waits for a place.
+// When the dial succeeds all are woken and take places; who finds the connection full starts the next dial.
+// When it fails everyone who waits gets its error, at once: nobody dials again on another's behalf, nobody
+// stays behind. A full connection is used again as soon as a tunnel ends. An unused one is drained after
+// `release_ms`.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <compare>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/identity.h"
+#include "core/ip.h"
+#include "core/result.h"
+#include "core/scope.h"
+#include "core/socket.h"
+#include "core/spiffe.h"
+#include "core/task.h"
+#include "hbone/session.h"
+
+namespace ambientd::hbone {
+
+struct PoolKey {
+  Identity source;
+  std::vector<Identity> peers;  // any of them may answer
+  SockAddr to;
+  Ip source_ip;
+
+  auto operator<=>(const PoolKey&) const = default;
+  bool operator==(const PoolKey&) const = default;
+};
+
+// How one side makes its connections: from which network namespace, with which certificate.
+class Dialer {
+ public:
+  virtual ~Dialer() = default;
+  virtual Result<Fd> socket(bool v6) = 0;
+  // The current certificate of `identity`; waits for the first one, within `scope`.
+  virtual Task<Result<WorkloadCertificatePtr>> certificate(Identity identity, Scope& scope) = 0;
+};
+
+struct PoolLimits {
+  size_t max_streams = 100;  // tunnels a connection carries
+  uint64_t connect_ms = 10'000;
+  uint64_t release_ms = 300'000;
+  Limits session;
+};
+
+class Pool {
+ public:
+  explicit Pool(const PoolLimits& limits);
+  ~Pool();
+  Pool(const Pool&) = delete;
+
+  // Sends `request` on a connection of that key. The answer is the caller's to await. `dialer` outlives the
+  // pool's connections. Errors: what the dial failed with, or what closes `scope`.
+  Task<Result<std::unique_ptr<Exchange>>> open(PoolKey key, Dialer& dialer, Headers request, Scope& scope);
+
+  // A certificate was replaced: connections whose peer it would no longer trust are drained.
+  void reconsider(const WorkloadCertificate& now);
+  void drain();  // GOAWAY on all; nothing new is dialled
+  bool empty() const { return entries_.empty(); }
+  size_t connections() const;
+
+ private:
+  struct Entry;
+  struct Place;
+  struct Connection;
+  Task<void> drive(Entry* entry, Dialer* dialer);
+  Task<Result<std::unique_ptr<Connection>>> dial(Entry* entry, Dialer* dialer);
+  Session* pick(Entry& entry) const;
+  void settle(Entry& entry, const std::optional<Error>& error);
+  void forget_if_unused(Entry& entry);
+
+  PoolLimits limits_;
+  std::map<PoolKey, std::unique_ptr<Entry>> entries_;
+  bool draining_ = false;
+};
+
+}  // namespace ambientd::hbone

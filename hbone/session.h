@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// One HTTP/2 connection in either role, over any Stream: TLS for HBONE, a tunnel for what is inside one.
+// nghttp2 does no I/O: run() feeds it what the transport lends and sends what it frames.
+//
+// Writing: an Exchange's write is framed at once into the session's open batch; the batch leaves at the end
+// of the loop's turn, so the frames of all exchanges share one TLS write and one send(). While the transport
+// does not take it, the batch fills up and writers wait: that is the whole of outbound back-pressure.
+//
+// Reading: DATA stays where TLS decrypted it; each exchange notes its pieces, its reader takes them in the
+// same turn, and only what it leaves is copied before that buffer is used again. An exchange is credited for
+// what its next hop took (RFC 9113 §5.2), the connection on arrival, so one stalled exchange starves nobody.
+// Hence bounds: see Limits. Over them the connection is not credited either, and after stall_ms the
+// longest-stalled exchange is reset, counted and logged.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/loop.h"
+#include "core/stream.h"
+#include "core/task.h"
+#include "hbone/exchange.h"
+
+namespace ambientd::hbone {
+
+struct Limits {
+  uint32_t max_concurrent_streams = 200;  // what we allow the peer (we serve)
+  uint32_t stream_window = 256 << 10;     // an exchange starts with this many bytes of window …
+  uint32_t stream_window_max = 4 << 20;   // … and grows to this while it drains
+  uint32_t connection_window = 16 << 20;
+  uint32_t max_frame_size = 1 << 20;  // SETTINGS_MAX_FRAME_SIZE we announce
+  uint32_t max_header_list = 65536;   // bytes, 32 a field included
+  uint32_t max_fields = 100;
+  size_t queued_per_connection = 16 << 20;
+  uint64_t stall_ms = 10'000;
+  uint64_t ping_every_ms = 10'000, ping_timeout_ms = 20'000;
+  uint32_t max_resets = 1024;  // RST_STREAM we had to send before we give the peer up (MadeYouReset)
+  bool enable_connect_protocol = false;  // RFC 8441
+};
+
+// Counts that metrics read; one writer, the session's loop.
+struct SessionCounts {
+  uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
+};
+
+class Session final : public Closable, private Borrower {
+ public:
+  enum class Role { client, server };
+  // Gets every request, between reads; to be answered from a story of its own.
+  using OnRequest = std::function<void(std::unique_ptr<Exchange>)>;
+
+  // `transport` outlives the session.
+  Session(Role role, Stream& transport, const Limits& limits, OnRequest on_request = {});
+  ~Session();
+
+  // Serves the connection until it ends and every exchange is gone. Call once.
+  Task<Status> run();
+
+  // Client: opens an exchange. Errors: draining (GOAWAY, closing), overloaded (no stream id or slot left),
+  // http2. With `end` the request has no body.
+  Result<std::unique_ptr<Exchange>> request(const Headers& headers, bool end);
+
+  size_t exchanges() const { return exchanges_; }  // alive
+  bool usable() const { return !error_ && !draining_ && !going_away_; }
+  uint32_t peer_max_streams() const;  // as the peer announced
+  bool peer_allows_extended_connect() const;
+
+  void drain();                   // GOAWAY (RFC 9113 §6.8); existing exchanges finish, then run() ends
+  void close(Errc why) override;  // now: every exchange fails with `why`
+  const SessionCounts& counts() const { return counts_; }
+
+ private:
+  friend class Exchange;
+  friend struct Callbacks;
+
+  Task<void> write_loop();
+  Task<Status> read_loop();
+  Status feed(const Chunk& chunk);
+  void announce();  // our SETTINGS and window
+  void last_call();
+  void end_if_idle();
+  void deliver_requests();
+  void end(Error error);
+
+  bool frame();         // lets nghttp2 fill the batch; false: the session is broken
+  void mark_dirty();    // something is to be sent this turn
+  size_t room() const;  // bytes of DATA the batch still takes
+  void wait_for_room(Exchange& exchange);
+  void release_writers();
+
+  void queued(Exchange& exchange, size_t n);    // n bytes arrived and wait
+  void unqueued(Exchange& exchange, size_t n);  // n of them went on
+  void credit_connection();
+  void reset_longest_stalled();
+  void stash() override;
+  void on_ping_due();
+  void attach(Exchange& exchange, int32_t id);
+  void detach(Exchange& exchange);
+  void reset(Exchange& exchange, uint32_t code);
+
+  Role role_;
+  Stream& transport_;
+  Limits limits_;
+  OnRequest on_request_;
+  nghttp2_session* h2_ = nullptr;
+
+  std::vector<uint8_t> batch_;  // framed, not yet taken by the transport
+  Event dirty_{"something to send"};
+  Event empty_{"last exchange"};
+  Scratch* home_ = nullptr;                          // where fresh DATA lies
+  std::vector<Exchange*> fresh_;                     // exchanges that point there
+  std::vector<Exchange*> want_room_;                 // writers that wait for the batch
+  List<Exchange> open_;                              // attached to nghttp2
+  std::vector<std::unique_ptr<Exchange>> arriving_;  // requests whose headers are still coming
+  std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read
+  size_t exchanges_ = 0;
+  size_t queued_ = 0;    // bytes all exchanges hold
+  size_t withheld_ = 0;  // connection credit not given yet
+  Timer ping_timer_, stall_timer_, goaway_timer_;
+  uint64_t ping_sent_ms_ = 0;  // 0: none is out
+  bool draining_ = false;      // we said GOAWAY: no new exchanges
+  bool last_call_ = false;     // and the peer has had time to hear it: over when the last exchange goes
+  bool going_away_ = false;    // the peer did
+  bool closing_ = false;       // nothing more will be framed: flush and end
+  std::optional<Error> error_;
+  SessionCounts counts_;
+};
+
+}  // namespace ambientd::hbone
