@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/workers.h"
+
+#include <future>
+#include <latch>
+
+namespace ambientd {
+
+Workers::Workers(size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    auto worker = std::make_unique<Worker>();
+    std::promise<Loop*> ready;
+    std::future<Loop*> loop = ready.get_future();
+    worker->thread = std::thread([ready = std::move(ready)]() mutable {
+      Loop mine;
+      ready.set_value(&mine);
+      mine.run();
+    });
+    worker->loop = loop.get();
+    workers_.push_back(std::move(worker));
+  }
+}
+
+Workers::~Workers() {
+  for (std::unique_ptr<Worker>& worker : workers_) worker->loop->stop();
+  for (std::unique_ptr<Worker>& worker : workers_) worker->thread.join();
+}
+
+void Workers::each(const std::function<void(size_t)>& work) {
+  for (size_t i = 0; i < size(); ++i) loop(i).post([work, i] { work(i); });
+}
+
+void Workers::each_and_wait(const std::function<void(size_t)>& work) {
+  std::latch done(static_cast<ptrdiff_t>(size()));
+  each([&](size_t i) {
+    work(i);
+    done.count_down();
+  });
+  done.wait();
+}
+
+}  // namespace ambientd
