@@ -69,4 +69,7 @@ bool is_self_signed(X509* certificate);        // issuer and subject are one nam
 // SAN are ignored. Errc::identity otherwise.
 Result<Identity> peer_identity(X509* certificate);
 
+// Empties the thread's OpenSSL error queue into one line, oldest first; `no detail` when it was empty.
+std::string tls_error();
+
 }  // namespace ambientd

@@ -57,21 +57,30 @@ class Certificates {
   struct Entry {
     WorkloadCertificatePtr current;
     std::optional<Error> error;  // of the last attempt
-    uint64_t round = 0;          // of the attempt in flight or the last one; a stale answer is dropped
+    uint64_t attempt = 0;        // the one in flight or the last; answers to former ones are dropped
     bool in_flight = false;
     int failures = 0;              // in a row
-    std::optional<TimePoint> due;  // of the next attempt; nothing: tick() has to say
+    std::optional<TimePoint> due;  // of the next attempt; nothing while tick() has yet to say
     std::vector<Done> waiters;
   };
-  void fetch(const Identity& identity, uint64_t round);
-  void finish(const Identity& identity, uint64_t round, Result<WorkloadCertificatePtr> result);
-  bool refresh_signer();
+  struct Attempt {
+    Identity identity;
+    uint64_t number;
+  };
+  static TimePoint next_attempt(const Identity& identity, const Entry& entry, TimePoint now);
+  Attempt begin(const Identity& identity, Entry& entry);
+  void run(const Attempt& attempt);
+  void finish(const Attempt& attempt, Result<WorkloadCertificatePtr> result);
+  bool signer_changed();
+  void retire(const Identity& identity, Entry& entry);
 
   const Events events_;
   const std::vector<std::string> aliases_;
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards what follows; never held while calling out
   std::map<Identity, Entry> entries_;
-  std::unique_ptr<Signer> signer_;  // last: its destructor may still call finish()
+  TimePoint last_tick_{};
+  uint64_t attempts_ = 0;
+  std::unique_ptr<Signer> signer_;  // last: its destructor still answers
 };
 
 }  // namespace ambientd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A certificate authority inside the process, for meshes without istiod: it signs a leaf for whoever asks, so
-// its key is the whole mesh's trust. The demo CA is one that a box's processes make once and share.
+// its key is the whole mesh's trust.
 #pragma once
 
 #include <chrono>
@@ -38,16 +38,5 @@ Result<LocalCa> make_root(std::string_view common_name, TimePoint now);
 // Errc::invalid or Errc::io, naming the file, when they cannot be used.
 Result<std::unique_ptr<Signer>> local_ca_signer(std::string ca_cert_file, std::string ca_key_file,
                                                 std::chrono::seconds ttl);
-
-struct DemoCa {
-  std::string cert_file, key_file;  // for local_ca_signer
-  bool made = false;                // by this call
-  std::string notice;               // what to tell the operator, one sentence
-};
-
-// The demo CA in `dir` (kept 0700, key 0600): made once under a file lock, however many processes ask, and
-// made anew when it has expired. Errc::io when the directory cannot be used, Errc::invalid when it is open to
-// other users.
-Result<DemoCa> demo_ca(const std::string& dir, TimePoint now);
 
 }  // namespace ambientd

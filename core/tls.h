@@ -51,10 +51,7 @@ void expect_peers(SSL* connection, std::vector<Identity> expected);
 const PeerCheck& peer_check(const SSL* connection);  // lives as long as the connection
 
 // Why the handshake on `connection` failed: the peer check's error, else Errc::tls with OpenSSL's words.
-// Empties the thread's OpenSSL error queue.
+// Empties the thread's OpenSSL error queue, as tls_error() of core/certificate.h does.
 Error handshake_error(const SSL* connection);
-
-// Empties the thread's OpenSSL error queue into one line, oldest first; `no detail` when it was empty.
-std::string tls_error();
 
 }  // namespace ambientd
