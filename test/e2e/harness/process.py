@@ -75,7 +75,8 @@ class Lines:
 class Process:
     """A running child. Its output (both streams) goes to a file and to `lines`."""
 
-    def __init__(self, arguments, netns=None, env=None, log=None):
+    def __init__(self, arguments, netns=None, env=None, log=None, encoding="utf-8"):
+        self.encoding = encoding
         self.arguments = [str(a) for a in arguments]
         command = (["ip", "netns", "exec", netns] if netns else []) + self.arguments
         self.lines = Lines()
@@ -91,7 +92,7 @@ class Process:
             if self._log:
                 self._log.write(raw)
                 self._log.flush()
-            self.lines.add(raw.decode(errors="replace").rstrip("\n"))
+            self.lines.add(raw.decode(self.encoding, errors="replace").rstrip("\n"))
         self.lines.end()
 
     @property
