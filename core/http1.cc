@@ -114,6 +114,13 @@ Result<std::optional<std::string_view>> Parser::take_section(std::string_view& i
   return std::nullopt;
 }
 
+Status Parser::bound_lines(std::string_view section, size_t most) {
+  std::optional<size_t> lines = count_lines(section);
+  if (!lines) return refuse(400, "a line that ends with a bare LF");
+  if (*lines > most) return refuse(431, fmt::format("over {} fields", limits_.fields));
+  return {};
+}
+
 Result<Event> Parser::read_head(std::string_view& input) {
   Result<std::optional<std::string_view>> section = take_section(input);
   if (!section) return std::unexpected(section.error());
@@ -123,8 +130,8 @@ Result<Event> Parser::read_head(std::string_view& input) {
     gathered_.clear();
     return read_head(input);
   }
-  if (count_lines(**section) > limits_.fields + 2)
-    return refuse(431, fmt::format("over {} fields", limits_.fields));
+  if (Status bounded = bound_lines(**section, limits_.fields + 2); !bounded)
+    return std::unexpected(bounded.error());
   Result<Head> head = parse_head(role_, **section);
   gathered_.clear();
   if (!head) return refuse(400, head.error().detail);
@@ -187,8 +194,8 @@ Result<Event> Parser::read_trailers(std::string_view& input) {
   Result<std::optional<std::string_view>> section = take_section(input);
   if (!section) return std::unexpected(section.error());
   if (!*section) return NeedMore{};
-  if (count_lines(**section) > limits_.fields + 1)
-    return refuse(431, fmt::format("over {} trailers", limits_.fields));
+  if (Status bounded = bound_lines(**section, limits_.fields + 1); !bounded)
+    return std::unexpected(bounded.error());
   Result<Fields> fields = parse_trailers(**section);
   gathered_.clear();
   if (!fields) return refuse(400, fields.error().detail);

@@ -115,6 +115,7 @@ class Parser {
 
   Result<std::optional<std::string_view>> take_section(std::string_view& input);
   Status gather(std::string_view& input, bool& complete);
+  Status bound_lines(std::string_view section, size_t most);
   Status accept_chunk_line();
   Status frame(Head& head);
   std::unexpected<Error> refuse(int status, std::string_view why);

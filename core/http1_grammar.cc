@@ -106,8 +106,13 @@ Result<Fields> parse_trailers(std::string_view section) {
   return std::move(head->fields);
 }
 
-size_t count_lines(std::string_view section) {
-  return static_cast<size_t>(std::ranges::count(section, '\n'));
+std::optional<size_t> count_lines(std::string_view section) {
+  size_t lines = 0;
+  for (size_t at = section.find('\n'); at != std::string_view::npos; at = section.find('\n', at + 1)) {
+    if (at == 0 || section[at - 1] != '\r') return std::nullopt;
+    ++lines;
+  }
+  return lines;
 }
 
 bool may_trail(std::string_view name) {

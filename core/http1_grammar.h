@@ -18,8 +18,8 @@ Result<Head> parse_head(Role role, std::string_view section);
 // A trailer section: field lines and the empty line. Error: bad_request.
 Result<Fields> parse_trailers(std::string_view section);
 
-// Field lines in a section (that has a start line or not), by its line ends.
-size_t count_lines(std::string_view section);
+// Lines of a section, the start line and the empty line included; nothing if one ends with a bare LF.
+std::optional<size_t> count_lines(std::string_view section);
 
 // Whether a field (lower case) may stand in trailers: framing and routing must not change after the fact.
 bool may_trail(std::string_view name);
