@@ -75,6 +75,8 @@ struct Verdict {
   std::string reason;  // the operator's text of contract/ztunnel.md §4: `explicitly denied by: ns/name`
 };
 
+// A dry-run policy that matched; or, with an empty name and deny, that dry-run ALLOW policies exist and none
+// of them matched.
 struct DryRun {
   std::string policy;  // "ns/name"
   bool deny = false;   // what it would have said

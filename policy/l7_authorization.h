@@ -44,10 +44,11 @@ struct Source {
 };
 
 struct Operation {
-  StringList hosts;  // case-insensitive
+  StringList hosts;  // case-insensitive, port kept
   StringList methods;
-  StringList
-      paths;  // normalised, no query; `{*}` and `{**}` templates are kind exact with the braces in them
+  // Normalised, no query. A template is kind exact with the braces in it: `{*}` is one segment, not empty;
+  // `{**}` any number, and config/ takes it at most once and last (policy/path_template.h).
+  StringList paths;
   std::vector<uint16_t> ports, not_ports;
   bool operator==(const Operation&) const = default;
 };
@@ -69,9 +70,10 @@ struct Condition {
     connection_sni,
   };
   Key key = Key::source_ip;
-  std::vector<std::string> path;  // header name (lower case), or the claim's path a, b of [a][b]
-  StringList strings;             // for text keys
-  CidrList cidrs;                 // for IP keys
+  // The header's name (lower case; `:method` and `:authority` too), or the claim's path a, b of [a][b].
+  std::vector<std::string> path;
+  StringList strings;  // for text keys
+  CidrList cidrs;      // for IP keys
   std::vector<uint16_t> ports, not_ports;
   bool operator==(const Condition&) const = default;
 };
@@ -92,6 +94,14 @@ struct L7Authorization {
   bool operator==(const L7Authorization&) const = default;
 };
 
+// One claim of a verified token: the path a, b of {"a": {"b": ...}} and its text; a list is one Claim per
+// item.
+struct Claim {
+  std::vector<std::string> path;
+  std::string value;
+  bool operator==(const Claim&) const = default;
+};
+
 // What a rule may look at. Views live as long as the request; header values are judged one by one, never
 // joined (CVE-2026-26308). On a TCP connection `http` is false and only L4 fields are meaningful.
 struct Request {
@@ -103,6 +113,8 @@ struct Request {
   std::string_view method, path, host;                           // path without query, after normalisation
   std::span<const std::pair<std::string, std::string>> headers;  // lower-case names
   std::string_view request_principal;                            // `iss/sub` of a verified token, else empty
+  std::span<const Claim> claims;                                 // of that token
+  std::string_view sni;                                          // of the client's own TLS, else empty
 };
 
 struct L7Verdict {
@@ -112,7 +124,9 @@ struct L7Verdict {
 };
 
 // CUSTOM denies what it matches (no provider is supported); AUDIT never decides; DENY any → deny; ALLOW as
-// §2.5. On TCP, L7-only fields drop an ALLOW rule and widen a DENY rule, as §2.5 says.
-L7Verdict judge(std::span<const std::shared_ptr<const L7Authorization>> policies, const Request& request);
+// §2.5. On TCP, L7-only fields drop an ALLOW rule and widen any other, as §2.5 says. Dry-run policies never
+// decide; their outcomes are appended to *dry_runs where it is given, as policy/authorization.h says.
+L7Verdict judge(std::span<const std::shared_ptr<const L7Authorization>> policies, const Request& request,
+                std::vector<DryRun>* dry_runs = nullptr);
 
 }  // namespace ambientd::policy
