@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/log.h"
+
+#include <poll.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+
+namespace ambientd::log {
+namespace {
+
+constexpr size_t kBatch =
+    64 << 10;  // bytes written at once at most: a busy log is not a system call per line
+
+// All of it, even where somebody made stdout non-blocking; gives up when nobody can read it any more.
+void write_out(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (n >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      pollfd ready{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+      ::poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
+}
+
+// Gathers lines while more are queued, writes when none are.
+class BatchSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  explicit BatchSink(spdlog::details::thread_pool& queue) : queue_(queue) {}
+  ~BatchSink() override { write_out(batch_); }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    batch_.append(message.payload.data(), message.payload.size()).push_back('\n');
+    if (batch_.size() >= kBatch || queue_.queue_size() == 0) flush_();
+  }
+  void flush_() override {
+    write_out(batch_);
+    batch_.clear();
+  }
+
+  spdlog::details::thread_pool& queue_;
+  std::string batch_;
+};
+
+struct Output {
+  Shape shape = Shape::plain;
+  std::shared_ptr<spdlog::details::thread_pool> queue;  // before start() and after stop(): none
+  std::shared_ptr<spdlog::async_logger> logger;
+  std::mutex redirect_lock;
+  std::function<void(std::string_view)> redirect;
+  std::atomic<bool> redirected = false;
+};
+
+// The one mutable global of the program, besides the filter: there is one stdout.
+Output& output() {
+  static Output one;
+  return one;
+}
+
+struct Wanted {
+  std::shared_mutex lock;
+  Filter filter;
+};
+
+Wanted& wanted() {
+  static Wanted one;
+  return one;
+}
+
+std::atomic<Level> lowest =
+    Level::info;  // of wanted().filter: decides most calls that are off without a lock
+
+void emit(std::string_view line) {
+  Output& out = output();
+  if (out.redirected.load(std::memory_order_acquire)) {
+    std::lock_guard hold(out.redirect_lock);
+    if (out.redirect) return out.redirect(line);
+  }
+  if (out.logger)
+    return out.logger->log(spdlog::level::critical, spdlog::string_view_t(line.data(), line.size()));
+  write_out(std::string(line).append("\n"));
+}
+
+int64_t micros_now() {
+  auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since).count();
+}
+
+}  // namespace
+
+void start(Shape shape, Filter filter) {
+  Output& out = output();
+  out.shape = shape;
+  out.queue = std::make_shared<spdlog::details::thread_pool>(kQueue, 1);
+  auto sink = std::make_shared<BatchSink>(*out.queue);
+  out.logger = std::make_shared<spdlog::async_logger>("log", std::move(sink), out.queue,
+                                                      spdlog::async_overflow_policy::block);
+  set_filter(std::move(filter));
+}
+
+void stop() {
+  Output& out = output();
+  out.logger.reset();
+  out.queue.reset();  // takes what is pending and joins; the last line lets go of the sink, which writes the rest
+}
+
+Filter filter() {
+  std::shared_lock hold(wanted().lock);
+  return wanted().filter;
+}
+
+void set_filter(Filter filter) {
+  std::unique_lock hold(wanted().lock);
+  lowest.store(filter.lowest(), std::memory_order_relaxed);
+  wanted().filter = std::move(filter);
+}
+
+bool enabled(Level level, std::string_view target) {
+  if (level < lowest.load(std::memory_order_relaxed)) return false;
+  std::shared_lock hold(wanted().lock);
+  return level >= wanted().filter.level_of(target);
+}
+
+void write(Level level, std::string_view target, std::string_view message, std::span<const Field> fields) {
+  if (enabled(level, target)) emit(format(output().shape, micros_now(), level, target, message, fields));
+}
+
+void raw(std::string_view line) { emit(line); }
+
+void redirect_to(std::function<void(std::string_view line)> sink) {
+  Output& out = output();
+  std::lock_guard hold(out.redirect_lock);
+  out.redirect = std::move(sink);
+  out.redirected.store(out.redirect != nullptr, std::memory_order_release);
+}
+
+}  // namespace ambientd::log
