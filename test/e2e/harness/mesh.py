@@ -19,7 +19,7 @@ class Mesh:
         self.authority = Authority(self.place / "ca")
         self.config = self.place / "mesh.yaml"
         self.objects, self.ztunnels, self.waypoints = [], {}, {}
-        self.env = {}
+        self.env = {}  # of every proxy
 
     @property
     def identity_flags(self):

@@ -154,6 +154,14 @@ def read_exactly(connection, size):
     return bytes(data)
 
 
+def ended(connection):
+    """Waits for the end of a connection that brings no byte: FIN or RST. False when a byte came."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 class Origin(Server):
     """An HTTP/1.1 server. It answers with JSON that says who it is and what it was asked, except for:
     /status/N · /bytes/N · /chunked (with a trailer) · /hang-up (closes without an answer) · /early (answers 413 before
