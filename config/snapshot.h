@@ -4,6 +4,7 @@
 // Every lookup costs the same at 100 and at 10,000 workloads.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,6 +32,7 @@ struct Mesh {
   std::vector<L7PolicyPtr> waypoint_class_policies;  // attached to GatewayClass istio-waypoint
   std::string root_namespace = "istio-system";
   std::string trust_domain = "cluster.local";
+  std::string access_log_file = "/dev/stdout";  // MeshConfig accessLogFile; empty: no access log
 };
 
 // One endpoint of a service as load balancing sees it.
@@ -75,6 +77,8 @@ class Snapshot {
   std::span<const ServicePtr> services() const;
   std::span<const AuthorizationPtr> policies() const;
   const std::string& trust_domain() const;
+  const std::string& root_namespace() const;
+  const std::string& access_log_file() const;  // empty: no access log
 
  private:
   Snapshot() = default;

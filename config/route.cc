@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/route.h"
+
+#include <re2/re2.h>
+
+namespace ambientd::config {
+namespace {
+
+constexpr int64_t kMaxMemory = 1 << 20;  // bytes one compiled expression may take
+
+}  // namespace
+
+std::optional<Regex> Regex::compile(std::string_view pattern) {
+  RE2::Options options(RE2::Quiet);
+  options.set_max_mem(kMaxMemory);
+  auto re = std::make_shared<const RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
+  if (!re->ok()) return {};
+  return Regex(std::move(re));
+}
+
+bool Regex::full_match(std::string_view text) const {
+  return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *re_);
+}
+
+const std::string& Regex::pattern() const { return re_->pattern(); }
+
+}  // namespace ambientd::config
