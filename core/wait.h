@@ -28,24 +28,41 @@ class Waiter : public Listed<Waiter> {
   Root* root_ = nullptr;
 };
 
-// Waits for set(); set() before the wait is not lost. reset() makes it wait again.
+// Something that any number of coroutines wait for. set() before the wait is not lost; reset() makes it wait
+// again.
 class Event {
  public:
-  explicit Event(const char* what) : waiter_(what) {}
+  explicit Event(const char* what) : what_(what) {}
   void set() {
     set_ = true;
-    waiter_.wake();
+    waiting_.each([](Waiter& waiter) {
+      waiter.unlink();
+      waiter.wake();
+    });
   }
   void reset() { set_ = false; }
   bool is_set() const { return set_; }
 
-  bool await_ready() const { return set_; }
-  void await_suspend(std::coroutine_handle<> handle) { waiter_.arm(handle); }
-  void await_resume() const {}
+  class Awaiter {
+   public:
+    explicit Awaiter(Event& event) : event_(event), waiter_(event.what_) {}
+    bool await_ready() const { return event_.set_; }
+    void await_suspend(std::coroutine_handle<> handle) {
+      waiter_.arm(handle);
+      event_.waiting_.push_back(waiter_);
+    }
+    void await_resume() const {}
+
+   private:
+    Event& event_;
+    Waiter waiter_;
+  };
+  Awaiter operator co_await() { return Awaiter(*this); }
 
  private:
+  const char* what_;
   bool set_ = false;
-  Waiter waiter_;
+  List<Waiter> waiting_;
 };
 
 }  // namespace ambientd

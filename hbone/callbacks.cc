@@ -54,7 +54,7 @@ struct Callbacks {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       return 0;
     }
-    size_t left = e->pending_size_ - e->pending_at_;
+    size_t left = e->pending_left_;
     size_t n = std::min({left, length, session(user).room()});
     if (n > 0) {
       *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
@@ -83,7 +83,7 @@ struct Callbacks {
     std::vector<uint8_t>& batch = session(user).batch_;
     batch.insert(batch.end(), head, head + 9);
     if (!e) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t skip = e->pending_at_;
+    size_t skip = total(e->pending_) - e->pending_left_;
     for (const iovec& piece : e->pending_) {
       if (skip >= piece.iov_len) {
         skip -= piece.iov_len;
@@ -92,7 +92,7 @@ struct Callbacks {
       size_t n = std::min(length, piece.iov_len - skip);
       const auto* from = static_cast<const uint8_t*>(piece.iov_base) + skip;
       batch.insert(batch.end(), from, from + n);
-      e->pending_at_ += n;
+      e->pending_left_ -= n;
       length -= n;
       skip = 0;
       if (length == 0) break;

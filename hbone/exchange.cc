@@ -118,17 +118,18 @@ bool Exchange::poll_write(std::span<const iovec> data, Result<size_t>& out) {
     out = fail(error_.value_or(Error{Errc::reset, "stream closed"}));
     return true;
   }
+  size_t offered = total(data);
   pending_ = data;
-  pending_at_ = 0;
-  pending_size_ = total(data);
+  pending_left_ = offered;
   nghttp2_session_resume_data(session_.h2_, id_);
   session_.frame();
+  size_t taken = offered - pending_left_;
   pending_ = {};
-  pending_size_ = 0;
+  pending_left_ = 0;
   if (session_.room() == 0) session_.wait_for_room(*this);
-  if (pending_at_ == 0 && total(data) > 0) return false;  // no window, or no room
+  if (taken == 0 && offered > 0) return false;  // no window, or no room
   session_.mark_dirty();
-  out = pending_at_;
+  out = taken;
   return true;
 }
 

@@ -93,8 +93,7 @@ class Exchange final : public Stream, public Listed<Exchange> {
   size_t drained_ = 0;             // bytes consumed since the window last grew
 
   std::span<const iovec> pending_;  // what poll_write offers, during the call
-  size_t pending_at_ = 0;           // bytes of it taken
-  size_t pending_size_ = 0;
+  size_t pending_left_ = 0;         // bytes of it not taken yet
   std::optional<Error> error_;
 };
 

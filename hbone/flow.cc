@@ -3,6 +3,8 @@
 // reached. session.h explains the idea.
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
+
 #include "hbone/session.h"
 
 namespace ambientd::hbone {
@@ -25,14 +27,20 @@ void Session::unqueued(Exchange& exchange, size_t n) {
   credit_connection();
 }
 
+// What the peer may still send plus what is queued stays within the bound; while little is queued that means
+// credit on arrival. Near the bound somebody stalls: then the clock runs.
 void Session::credit_connection() {
   const Loop::Budget& budget = Loop::current().queued();
-  bool over = queued_ > limits_.queued_per_connection || budget.used > budget.limit;
-  if (!over && withheld_ > 0) {
-    nghttp2_session_consume_connection(h2_, withheld_);
-    withheld_ = 0;
+  size_t limit = limits_.queued_per_connection, reach = queued_ + limits_.connection_window;
+  bool exhausted = budget.used > budget.limit;
+  size_t keep = exhausted ? withheld_ : std::min(withheld_, reach > limit ? reach - limit : 0);
+  if (withheld_ > keep) {
+    nghttp2_session_consume_connection(h2_, withheld_ - keep);
+    withheld_ = keep;
+  }
+  if (!exhausted && queued_ < limit / 8 * 7) {
     stall_timer_.cancel();
-  } else if (over && !stall_timer_.set()) {
+  } else if (!stall_timer_.set()) {
     Loop::current().set_timer(stall_timer_, limits_.stall_ms);
   }
 }

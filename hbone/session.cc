@@ -216,7 +216,9 @@ void Session::detach(Exchange& exchange) {
   }
 }
 
+// What was submitted before the reset still goes out: nghttp2 drops what it has not framed.
 void Session::reset(Exchange& exchange, uint32_t code) {
+  frame();
   nghttp2_submit_rst_stream(h2_, NGHTTP2_FLAG_NONE, exchange.id_, code);
   mark_dirty();
 }

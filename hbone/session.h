@@ -8,9 +8,10 @@
 //
 // Reading: DATA stays where TLS decrypted it; each exchange notes its pieces, its reader takes them in the
 // same turn, and only what it leaves is copied before that buffer is used again. An exchange is credited for
-// what its next hop took (RFC 9113 §5.2), the connection on arrival, so one stalled exchange starves nobody.
-// Hence bounds: see Limits. Over them the connection is not credited either, and after stall_ms the
-// longest-stalled exchange is reset, counted and logged.
+// what its next hop took (RFC 9113 §5.2), the connection so that what is queued and what may still come stay
+// within queued_per_connection: exchanges that stall (each holds at most its own window) cost the others
+// nothing until all of that is full. Then, after stall_ms, the longest-stalled exchange is reset, counted and
+// logged.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -33,9 +34,9 @@ struct Limits {
   uint32_t max_concurrent_streams = 200;  // what we allow the peer (we serve)
   uint32_t stream_window = 256 << 10;     // an exchange starts with this many bytes of window …
   uint32_t stream_window_max = 4 << 20;   // … and grows to this while it drains
-  uint32_t connection_window = 16 << 20;
-  uint32_t max_frame_size = 1 << 20;  // SETTINGS_MAX_FRAME_SIZE we announce
-  uint32_t max_header_list = 65536;   // bytes, 32 a field included
+  uint32_t connection_window = 16 << 20;  // at most queued_per_connection
+  uint32_t max_frame_size = 1 << 20;      // SETTINGS_MAX_FRAME_SIZE we announce
+  uint32_t max_header_list = 65536;       // bytes, 32 a field included
   uint32_t max_fields = 100;
   size_t queued_per_connection = 16 << 20;
   uint64_t stall_ms = 10'000;
