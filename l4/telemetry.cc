@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l4/telemetry.h"
+
+#include <uv.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/log.h"
+#include "l4/outcome.h"
+
+namespace ambientd::l4 {
+namespace {
+
+using log::display;
+using log::Field;
+
+constexpr std::string_view kTarget = "access";
+
+// One end as labels name it; views into the flow.
+struct Party {
+  std::string_view pod;  // the log's name for it
+  std::string_view workload, ns, service, revision, app, version, cluster, region, zone;
+};
+
+Party party(const config::Workload& w) {
+  return {.pod = w.name.empty() ? std::string_view(w.canonical_name) : w.name,
+          .workload = w.workload_name,
+          .ns = w.ns,
+          .service = w.canonical_name,
+          .revision = w.canonical_revision,
+          .app = w.canonical_name,
+          .version = w.canonical_revision,
+          .cluster = w.cluster_id,
+          .region = w.locality.region,
+          .zone = w.locality.zone};
+}
+
+Party party(const hbone::Baggage& b) {
+  return {.pod = b.service_name,
+          .workload = b.workload_name,
+          .ns = b.ns,
+          .service = b.service_name,
+          .revision = b.service_version,
+          .app = b.workload_name,
+          .version = b.service_version,
+          .cluster = b.cluster,
+          .region = b.region,
+          .zone = b.zone};
+}
+
+Party source_of(const Flow& flow) { return flow.source ? party(*flow.source) : party(flow.baggage); }
+Party destination_of(const Flow& flow) { return flow.destination ? party(*flow.destination) : Party{}; }
+
+std::string_view or_unknown(std::string_view value) { return value.empty() ? "unknown" : value; }
+
+std::string_view text(Direction direction) {
+  return direction == Direction::outbound ? "outbound" : "inbound";
+}
+
+// Log fields in order; absent ones are left out. The addresses' text lives here.
+struct Line {
+  std::string from, to;
+  std::vector<Field> fields;
+
+  Line(const SockAddr& src, const SockAddr& dst) : from(src.str()), to(dst.str()) { fields.reserve(20); }
+  void add(std::string_view key, std::string_view value) {
+    if (!value.empty()) fields.emplace_back(key, value);
+  }
+};
+
+void add_source(Line& line, const Flow& flow) {
+  Party source = source_of(flow);
+  line.fields.emplace_back("src.addr", display(line.from));
+  line.add("src.workload", source.pod);
+  line.add("src.namespace", source.ns);
+  if (flow.mutual_tls) line.add("src.identity", flow.source_identity);
+  line.add("src.cluster", source.cluster);
+}
+
+void add_destination(Line& line, const Flow& flow) {
+  Party destination = destination_of(flow);
+  line.fields.emplace_back("dst.addr", display(line.to));
+  if (!flow.authority.empty()) line.fields.emplace_back("dst.hbone_addr", display(flow.authority));
+  if (flow.service) line.add("dst.service", flow.service->hostname);
+  line.add("dst.workload", destination.pod);
+  line.add("dst.namespace", destination.ns);
+  if (flow.mutual_tls) line.add("dst.identity", flow.target_identity);
+  line.add("dst.cluster", destination.cluster);
+}
+
+void add_flow(Line& line, const Flow& flow) {
+  add_source(line, flow);
+  add_destination(line, flow);
+  line.fields.emplace_back("direction", text(flow.direction));
+}
+
+}  // namespace
+
+metrics::Labels traffic_labels(const Flow& flow, std::string_view flag) {
+  Party source = source_of(flow), destination = destination_of(flow);
+  std::string target = flow.destination ? flow.destination->identity().uri() : std::string();
+  if (flow.destination && flow.destination->service_account.empty()) target.clear();
+  const config::Service* service = flow.service.get();
+  std::vector<metrics::Labels::Pair> pairs = {
+      {"reporter", flow.direction == Direction::outbound ? "source" : "destination"},
+      {"source_workload", or_unknown(source.workload)},
+      {"source_canonical_service", or_unknown(source.service)},
+      {"source_canonical_revision", or_unknown(source.revision)},
+      {"source_workload_namespace", or_unknown(source.ns)},
+      {"source_principal", or_unknown(flow.mutual_tls ? std::string_view(flow.source_identity) : "")},
+      {"source_app", or_unknown(source.app)},
+      {"source_version", or_unknown(source.version)},
+      {"source_cluster", or_unknown(source.cluster)},
+      {"destination_service", or_unknown(service ? std::string_view(service->hostname) : "")},
+      {"destination_service_namespace", or_unknown(service ? std::string_view(service->ns) : "")},
+      {"destination_service_name", or_unknown(service ? std::string_view(service->name) : "")},
+      {"destination_workload", or_unknown(destination.workload)},
+      {"destination_canonical_service", or_unknown(destination.service)},
+      {"destination_canonical_revision", or_unknown(destination.revision)},
+      {"destination_workload_namespace", or_unknown(destination.ns)},
+      {"destination_principal", or_unknown(target)},
+      {"destination_app", or_unknown(destination.app)},
+      {"destination_version", or_unknown(destination.version)},
+      {"destination_cluster", or_unknown(destination.cluster)},
+      {"request_protocol", "tcp"},
+      {"response_flags", flag},
+      {"connection_security_policy", flow.mutual_tls ? "mutual_tls" : "unknown"},
+  };
+  if (flow.source || flow.destination) {
+    pairs.emplace_back("source_region", or_unknown(source.region));
+    pairs.emplace_back("source_zone", or_unknown(source.zone));
+    pairs.emplace_back("destination_region", or_unknown(destination.region));
+    pairs.emplace_back("destination_zone", or_unknown(destination.zone));
+  }
+  return metrics::Labels(pairs);
+}
+
+TrafficMetrics::TrafficMetrics(metrics::Registry& registry)
+    : opened(registry.counters(
+          {.name = "istio_tcp_connections_opened", .help = "The total number of TCP connections opened."})),
+      closed(registry.counters(
+          {.name = "istio_tcp_connections_closed", .help = "The total number of TCP connections closed."})),
+      received(registry.counters(
+          {.name = "istio_tcp_received_bytes",
+           .help = "The size of total bytes received during request in case of a TCP connection."})),
+      sent(registry.counters(
+          {.name = "istio_tcp_sent_bytes",
+           .help = "The size of total bytes sent during response in case of a TCP connection."})),
+      failed(registry.counters(
+          {.name = "istio_tcp_connections_failed",
+           .help = "The total number of TCP connections that failed to establish (unstable)."})),
+      sockets(registry.gauges({.name = "istio_tcp_sockets_open",
+                               .help = "The current number of open TCP sockets (unstable)."})) {}
+
+Telemetry::Telemetry(TrafficMetrics& metrics, size_t number)
+    : metrics_(metrics),
+      number_(number),
+      outbound_sockets_(metrics.sockets.with(number, {{"reporter", "source"}})),
+      inbound_sockets_(metrics.sockets.with(number, {{"reporter", "destination"}})) {}
+
+Report::Report(Telemetry& telemetry, Flow flow)
+    : telemetry_(telemetry),
+      flow_(std::move(flow)),
+      labels_(traffic_labels(flow_, "-")),
+      received_(telemetry.metrics_.received.with(telemetry.number_, labels_)),
+      sent_(telemetry.metrics_.sent.with(telemetry.number_, labels_)),
+      started_ns_(uv_hrtime()) {
+  telemetry_.metrics_.opened.with(telemetry_.number_, labels_).add();
+  if (!log::enabled(log::Level::debug, kTarget)) return;
+  Line line(flow_.from, flow_.to);
+  add_flow(line, flow_);
+  log::write(log::Level::debug, kTarget, "connection opened", line.fields);
+}
+
+void Report::count() {
+  received_.add(bytes.a_to_b - std::exchange(counted_.a_to_b, bytes.a_to_b));
+  sent_.add(bytes.b_to_a - std::exchange(counted_.b_to_a, bytes.b_to_a));
+}
+
+void Report::end(const Status& status) {
+  count();
+  std::string_view flag = status ? "-" : response_flag(status.error().code);
+  TrafficMetrics& metrics = telemetry_.metrics_;
+  if (flag == "-") {
+    metrics.closed.with(telemetry_.number_, labels_).add();
+  } else {
+    metrics::Labels labels = traffic_labels(flow_, flag);
+    metrics.closed.with(telemetry_.number_, labels).add();
+    metrics.failed.with(telemetry_.number_, labels).add();
+  }
+  log(status);
+}
+
+void Report::log(const Status& status) const {
+  log::Level level = status ? log::Level::info : log::Level::error;
+  if (!log::enabled(level, kTarget)) return;
+  Line line(flow_.from, flow_.to);
+  add_flow(line, flow_);
+  bool outbound = flow_.direction == Direction::outbound;
+  line.fields.emplace_back("bytes_sent", outbound ? bytes.a_to_b : bytes.b_to_a);
+  line.fields.emplace_back("bytes_recv", outbound ? bytes.b_to_a : bytes.a_to_b);
+  std::string duration = std::to_string((uv_hrtime() - started_ns_) / 1'000'000) + "ms";
+  line.add("duration", duration);
+  std::string error = status ? "" : error_text(status.error());
+  line.add("error", error);
+  log::write(level, kTarget, "connection complete", line.fields);
+}
+
+void log_refused(Direction direction, const SockAddr& from, const SockAddr& to, const Error& error) {
+  Line line(from, to);
+  line.fields.emplace_back("src.addr", display(line.from));
+  line.fields.emplace_back("dst.addr", display(line.to));
+  line.fields.emplace_back("direction", text(direction));
+  std::string why = error_text(error);
+  line.add("error", why);
+  log::write(log::Level::warn, kTarget, "connection failed", line.fields);
+}
+
+}  // namespace ambientd::l4

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is counted and logged about every proxied connection (contract/ztunnel.md §12): six metric families
+// and one access log line. A Report lives as long as its connection: it counts it as open, its bytes as they
+// flow, and its end once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/model.h"
+#include "core/ip.h"
+#include "core/list.h"
+#include "core/metrics.h"
+#include "core/relay.h"
+#include "core/result.h"
+#include "hbone/connect.h"
+
+namespace ambientd::l4 {
+
+enum class Direction : uint8_t { outbound, inbound };
+
+// A connection as it is reported.
+struct Flow {
+  Direction direction = Direction::outbound;
+  config::WorkloadPtr source, destination;       // null: not of the mesh, as far as we know
+  hbone::Baggage baggage;                        // what the peer says of the source; counts when that is null
+  config::ServicePtr service;                    // the service that was meant
+  std::string source_identity, target_identity;  // URIs, when mutual TLS has proved them
+  bool mutual_tls = false;
+  SockAddr from, to;      // inbound HBONE: the two ends of the connection that carries it
+  std::string authority;  // of the CONNECT; empty: no HBONE
+};
+
+// The label set of all traffic metrics, in exposition order. `flag` is response_flag() of l4/outcome.h.
+metrics::Labels traffic_labels(const Flow& flow, std::string_view flag);
+
+// The families, registered once by whoever owns the registry.
+struct TrafficMetrics {
+  explicit TrafficMetrics(metrics::Registry& registry);
+  metrics::Counters &opened, &closed, &received, &sent, &failed;
+  metrics::Gauges& sockets;
+};
+
+// One worker's view of them. `number` is its number in the registry.
+class Telemetry {
+ public:
+  Telemetry(TrafficMetrics& metrics, size_t number);
+
+  // One accepted socket, while it lives.
+  class Socket {
+   public:
+    explicit Socket(metrics::Gauge& gauge) : gauge_(gauge) { gauge_.add(1); }
+    ~Socket() { gauge_.add(-1); }
+    Socket(const Socket&) = delete;
+
+   private:
+    metrics::Gauge& gauge_;
+  };
+  Socket accepted(Direction direction) {
+    return Socket(direction == Direction::outbound ? outbound_sockets_ : inbound_sockets_);
+  }
+
+ private:
+  friend class Report;
+  TrafficMetrics& metrics_;
+  size_t number_;
+  metrics::Gauge outbound_sockets_, inbound_sockets_;
+};
+
+class Report : public Listed<Report> {
+ public:
+  Report(Telemetry& telemetry, Flow flow);  // opened
+  // Ends it: closed, failed where it failed, and the access log line. Once.
+  void end(const Status& status);
+  void count();  // takes over the bytes that flowed since the last time
+
+  const Flow& flow() const { return flow_; }
+  Relayed bytes;  // a: downstream (who called), b: upstream
+
+ private:
+  void log(const Status& status) const;
+
+  Telemetry& telemetry_;
+  Flow flow_;
+  metrics::Labels labels_;
+  metrics::Counter received_, sent_;
+  Relayed counted_;
+  uint64_t started_ns_;
+};
+
+// The line of a connection that was refused before anything was known about it: `connection failed`.
+void log_refused(Direction direction, const SockAddr& from, const SockAddr& to, const Error& error);
+
+}  // namespace ambientd::l4
