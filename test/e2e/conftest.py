@@ -18,6 +18,7 @@ LIMIT = 30  # seconds for one test and its set-up; @pytest.mark.limit(n) says ot
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): this test may take longer")
+    config.addinivalue_line("markers", "smoke: part of test/e2e/run --smoke")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

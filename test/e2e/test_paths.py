@@ -11,6 +11,8 @@ from harness.standard import VIP
 FAMILIES = ["ip", "ip6"]
 PATHS = [("client", "near"), ("client", "far"), ("client", "legacy"), ("stranger", "near"), ("stranger", "far")]
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(scope="module")
 def mesh(new_mesh):

@@ -9,6 +9,8 @@ from harness.standard import VIP
 
 CLIENT = {"from": [{"source": {"principals": ["cluster.local/ns/demo/sa/client"]}}]}
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(scope="module")
 def mesh(new_mesh):

@@ -12,6 +12,8 @@ from harness.topology import Topology
 SO_MARK, MARK = 36, 0x539
 SO_ORIGINAL_DST, IP_TRANSPARENT, IPV6_TRANSPARENT = 80, 19, 75
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(scope="module")
 def topology(guardian, binary):

@@ -22,6 +22,8 @@ GONE = (ssl.SSLError, OSError, EOFError, h2.exceptions.ProtocolError)
 STRANGER = "spiffe://cluster.local/ns/demo/sa/stranger"
 Codes = h2.settings.SettingCodes
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(scope="module")
 def mesh(new_mesh):

@@ -25,8 +25,8 @@ class Authority:
 
     def leaf(self, identity, *more_sans):
         """Files (certificate, key) of a leaf for a SPIFFE id. more_sans: e.g. `DNS:a` or a second `URI:…`."""
-        stem = self.place / identity.replace("spiffe://", "").replace("/", "_")
-        cert, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
+        stem = identity.replace("spiffe://", "").replace("/", "_")
+        cert, key = self.place / f"{stem}.pem", self.place / f"{stem}.key"
         if not cert.exists():
             sans = ",".join([f"URI:{identity}", *more_sans])
             _openssl("req", "-x509", "-CA", self.cert, "-CAkey", self.key, *P256, "-days", 1, "-subj", "/",
