@@ -76,12 +76,13 @@ void set_keepalive(int fd, const Keepalive& keepalive) {
   if (!keepalive.enabled) return;
   int time = static_cast<int>(keepalive.time.count());
   int interval = static_cast<int>(keepalive.interval.count());
+  int retries = static_cast<int>(keepalive.retries);
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, time);
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
-  set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive.retries);
+  set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, retries);
   if (keepalive.user_timeout) {
-    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (time + keepalive.retries * interval) * 1000);
+    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (time + retries * interval) * 1000);
   }
 }
 

@@ -2,13 +2,13 @@
 // Raw sockets: descriptors that close themselves, the options a transparent proxy needs, listening, dialling.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <utility>
 
 #include "core/ip.h"
+#include "core/keepalive.h"
 #include "core/poll.h"
 #include "core/result.h"
 #include "core/scope.h"
@@ -32,13 +32,6 @@ class Fd {
 
  private:
   int fd_ = -1;
-};
-
-struct Keepalive {
-  bool enabled = true;
-  std::chrono::seconds time{180}, interval{180};
-  int retries = 9;
-  bool user_timeout = false;  // TCP_USER_TIMEOUT = time + retries * interval
 };
 
 // A non-blocking, close-on-exec TCP socket of the address's family, in the calling thread's network
