@@ -46,12 +46,13 @@ def test_a_bad_edit_keeps_the_last_good_configuration_and_says_so_once(mesh, bad
         marks = {node: proxy.mark() for node, proxy in mesh.ztunnels.items()}
         k8s.write(mesh.config, k8s.text(mesh.base()) + "---\n" + bad)
         for node, proxy in mesh.ztunnels.items():
-            line = proxy.wait_line(r"\terror\t.*mesh\.yaml", since=marks[node])
-            assert re.search(r"mesh\.yaml:\d+", line) and all(word in line for word in words), line
+            proxy.wait_line(r"mesh\.yaml:\d+: ", since=marks[node])
         assert not reaches(mesh)
         for node, proxy in mesh.ztunnels.items():
             errors = [x for x in proxy.lines.since(marks[node]) if "\terror\t" in x and "\taccess\t" not in x]
             assert len(errors) == 1, errors
+            said = "\n".join(proxy.lines.since(marks[node]))
+            assert all(word in said for word in words), said
     assert reaches(mesh)
 
 
@@ -71,10 +72,9 @@ def start(mesh, *arguments, pod=None, prefix=(), env=None):
 
 def one_error(done, *words):
     assert done.returncode not in (0, None) and done.returncode < 128, f"{done.returncode}: {done.stderr}"
-    lines = [x for x in (done.stdout + done.stderr).splitlines() if re.search(r"(?i)\berror\b|ambientd: ", x)]
-    assert len(lines) == 1, done.stdout + done.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
+    said = done.stdout + done.stderr
+    assert len(re.findall(r"(?m)\terror\t|^ambientd: |^error: ", said)) == 1, said
+    assert all(word in said for word in words), said
 
 
 def flags(mesh, config=None):
@@ -84,8 +84,8 @@ def flags(mesh, config=None):
 @pytest.mark.parametrize("text, words", [
     ("kind: [\n", ["bad.yaml:"]), ("apiVersion: v1\nkind: Pod\nmetadata: {}\n", ["bad.yaml:"]),
     (k8s.text([k8s.peer_authentication("demo/x", "STRONG")]), ["bad.yaml:", "STRONG"]),
-    (k8s.text([k8s.authorization("demo/x", "DENY", [{"from": [{"sauce": {}}]}])]), ["bad.yaml:", "sauce"]),
-    ("workloads:\n- workloadIps: [10.0.0.1]\n  namespace: a\n  services: {}\n  colour: blue\n", ["bad.yaml:", "colour"])])
+    (k8s.text([k8s.authorization("demo/x", "DENY", [{"from": [{"source": {"namespaces": ["a"]}, "sauce": 1}]}])]), ["bad.yaml:", "sauce"]),
+    ("workloads:\n- name: a\n  workloadIps: [10.0.0.1]\n  namespace: a\n  services: {}\n  colour: blue\n", ["bad.yaml:", "colour"])])
 def test_a_file_that_is_wrong(mesh, tmp_path, text, words):
     bad = tmp_path / "bad.yaml"
     bad.write_text(text)
