@@ -22,7 +22,13 @@ class Events final : public YAML::EventHandler {
  public:
   explicit Events(TreeBuilder& builder) : builder_(builder) {}
 
-  void OnDocumentStart(const YAML::Mark&) override { builder_.begin_document(); }
+  // On a token that can begin nothing (a stray comma) the parser stays where it is and finds an empty
+  // document there, again and again.
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos <= last_start_) throw Fault{line(mark), "this is not YAML: a value cannot begin like this"};
+    last_start_ = mark.pos;
+    builder_.begin_document();
+  }
   void OnDocumentEnd() override { builder_.end_document(); }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { builder_.null(line(mark), anchor); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override { builder_.alias(line(mark), anchor); }
@@ -46,6 +52,7 @@ class Events final : public YAML::EventHandler {
  private:
   static int line(const YAML::Mark& mark) { return mark.line + 1; }
   TreeBuilder& builder_;
+  int last_start_ = -1;  // byte at which the previous document began
 };
 
 }  // namespace
