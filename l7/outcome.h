@@ -49,18 +49,18 @@ struct Outcome {
   std::string_view flag;     // `UH`, or `-`
   std::string_view details;  // for upstream resets what stands in the braces
 };
-const Outcome& outcome(Cause cause);
+Outcome outcome(Cause cause);
 
 // A whole answer of ours. `response` still needs finish_response() (date, server).
 struct LocalReply {
   Response response;
-  std::string body;  // empty for HEAD and for gRPC
-  std::string_view flag;
+  std::string body;   // empty for HEAD and for gRPC
+  std::string flags;  // `UF`, `UF,URX`, or `-`
   std::string details;
 };
 
 struct Note {
-  std::string details;            // denied: the verdict's. bad_request: the codec's, without `http1.`
+  std::string details;            // denied: the verdict's; bad_request: the codec's, if it has one
   std::string transport_failure;  // why a dial failed, appended to the body: `TLS_error: ...`
   bool retried = false;           // an earlier attempt was made: other words, and URX beside the flag
 };

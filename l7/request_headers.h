@@ -20,7 +20,8 @@ namespace ambientd::l7 {
 //   normalises the path;
 //   adds x-forwarded-proto (http) and x-request-id (UUIDv4) when absent, and takes :scheme from the former.
 // x-forwarded-for stays as it came. Fails with what to answer: missing_host, bad_path, bad_connection_header
-// (more than nine nominations, or of an x-forwarded-* field or one that carries routing).
+// (more than nine nominations, or of an x-forwarded-* field, host or content-length), upgrade_refused (an
+// upgrade other than websocket, CONNECT; h2c is only an offer and is dropped).
 std::expected<void, Cause> clean_request(Request& request);
 
 // Route operations, and then the backend's: remove, set, add, in that order. Setting `host` or `:authority`
