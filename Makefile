@@ -144,5 +144,8 @@ $(B)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "c++ $<" &&) $(COMPILE) -c -o $@ $<
 
+$(B)/core/version.o: COMPILE += -DAMBIENTD_REVISION='"$(shell git describe --always --dirty 2>/dev/null || echo unknown)"'
+$(B)/core/version.o: $(wildcard .git/logs/HEAD)
+
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

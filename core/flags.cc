@@ -9,14 +9,8 @@
 
 #include "core/text.h"
 
-#ifndef AMBIENTD_REVISION
-#define AMBIENTD_REVISION "unknown"
-#endif
-
 namespace ambientd {
 namespace {
-
-constexpr std::string_view kVersion = "0.1.0";
 
 constexpr const char* kExamples = R"(
 Examples:
@@ -47,10 +41,12 @@ struct Given {
 
 void describe_run(CLI::App& app, Given& given, Options& options) {
   app.add_option("--mode", given.mode, "ztunnel (default) or waypoint");
-  app.add_option("--config", options.config, "file or directory of YAML; may be repeated");
+  app.add_option("--config", options.config, "file or directory of YAML; may be repeated")
+      ->allow_extra_args(false);
   app.add_option("--workload", given.workload, "who this process is: namespace/name/service-account");
   app.add_option("--pod", given.pods,
-                 "a pod to serve: namespace/name/service-account=/run/netns/X; may be repeated");
+                 "a pod to serve: namespace/name/service-account=/run/netns/X; may be repeated")
+      ->allow_extra_args(false);
   app.add_option("--workers", given.workers, "worker threads: N, N% of the CPUs, or 0 for all");
   app.add_option("--log-level", given.log_level, "level, or target=level, separated by commas");
   app.add_flag("--check", given.check, "validate the configuration, print its problems, exit");
@@ -248,14 +244,6 @@ std::string help_text() {
   CLI::App app("ambientd: the data plane of an ambient service mesh", "ambientd");
   describe(app, given, options);
   return app.help();
-}
-
-std::string version_line(std::string_view istio_version) {
-  return fmt::format(
-      "version.BuildInfo{{Version:\"{}\", GitRevision:\"{}\", RustVersion:\"none\", "
-      "BuildProfile:\"release\", "
-      "BuildStatus:\"Clean\", IstioVersion:\"{}\", CryptoProvider:\"openssl\"}}",
-      kVersion, AMBIENTD_REVISION, istio_version);
 }
 
 }  // namespace ambientd

@@ -24,9 +24,6 @@ Result<Options> parse_flags(std::span<const char* const> arguments, const Enviro
 // What `--help` prints.
 std::string help_text();
 
-// What `version` prints, in ztunnel's form (contract/ztunnel.md §1.1).
-std::string version_line(std::string_view istio_version);
-
 // `namespace/name/service-account`. Error: invalid.
 Result<WorkloadName> parse_workload_name(std::string_view text);
 

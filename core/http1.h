@@ -148,6 +148,9 @@ inline constexpr std::string_view kChunkEnd = "\r\n";
 // What ends a chunked body. Error: invalid, as for write_head.
 Result<std::string> last_chunk(const Fields& trailers = {});
 
+// The value of a Date field (RFC 9110 §5.6.7), seconds since the epoch: `Fri, 02 Jan 2026 03:04:05 GMT`.
+std::string http_date(int64_t seconds);
+
 // The registered reason phrase of a status, "" for one that has none.
 std::string_view reason_phrase(int status);
 

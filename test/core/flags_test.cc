@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/duration.h"
+#include "core/version.h"
 #include "test/support/catch.h"
 
 using namespace ambientd;
@@ -100,6 +101,7 @@ TEST_CASE("subcommands") {
 }
 
 TEST_CASE("what is wrong with the arguments is said in one sentence") {
+  CHECK(problem({"--config", "x", "frobnicate"}) == "unknown command: frobnicate (see ambientd --help)");
   CHECK(problem({"frobnicate"}) == "unknown command: frobnicate (see ambientd --help)");
   CHECK(problem({"--frobnicate"}) == "unknown flag: --frobnicate (see ambientd --help)");
   CHECK(problem({"--mode", "sidecar"}) == "--mode: \"sidecar\" is neither ztunnel nor waypoint");

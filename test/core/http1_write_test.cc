@@ -90,3 +90,8 @@ TEST_CASE("what was written is read back as it was") {
   CHECK(std::holds_alternative<End>(*parser.next(input)));
   CHECK(input.empty());
 }
+
+TEST_CASE("a date on the wire") {
+  CHECK(http_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT");
+  CHECK(http_date(1767323045) == "Fri, 02 Jan 2026 03:04:05 GMT");
+}

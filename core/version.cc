@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/version.h"
+
+#include <fmt/format.h>
+
+#ifndef AMBIENTD_REVISION  // the Makefile says
+#define AMBIENTD_REVISION "unknown"
+#endif
+
+namespace ambientd {
+
+Version version() { return {.number = "0.1.0", .revision = AMBIENTD_REVISION}; }
+
+std::string version_line(std::string_view istio_version) {
+  bool dirty = version().revision.ends_with("-dirty");
+  return fmt::format(
+      "version.BuildInfo{{Version:\"{}\", GitRevision:\"{}\", RustVersion:\"none\", "
+      "BuildProfile:\"release\", "
+      "BuildStatus:\"{}\", IstioVersion:\"{}\", CryptoProvider:\"openssl\"}}",
+      version().number, version().revision, dirty ? "Modified" : "Clean", istio_version);
+}
+
+}  // namespace ambientd
