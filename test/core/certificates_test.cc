@@ -179,6 +179,8 @@ TEST_CASE("the moment of expiry is one for a retry, and a late answer still help
   Fixture f;
   WorkloadCertificatePtr first = f.start();
   f.tick(first->half_life());
+  TimePoint half_a_second_left = first->not_after - std::chrono::milliseconds(500);
+  CHECK(f.tick(half_a_second_left) == first->not_after);
   f.tick(first->not_after);  // not answered yet
   CHECK_THAT(f.state(), Contains("has expired"));
   f.signer->answer();
@@ -281,6 +283,22 @@ TEST_CASE("a certificate that has expired when it comes is a failure") {
   REQUIRE(error);
   CHECK_THAT(error->detail, Contains("already expired"));
   CHECK_FALSE(f.certificates.current(f.echo));
+}
+
+TEST_CASE("a certificate that is found expired by the first tick is retired and asked for again") {
+  auto* signer = new FakeSigner;  // owned by the cache
+  Certificates certificates{std::unique_ptr<Signer>(signer)};
+  signer->now = kStart - hours(2);
+  certificates.get(workload("echo"), [](Result<WorkloadCertificatePtr>) {});
+  signer->answer();
+  certificates.tick(kStart);
+  CHECK_FALSE(certificates.current(workload("echo")));
+  CHECK_THAT(certificates.list().front().state, Contains("has expired"));
+  certificates.tick(kStart + seconds(2));
+  REQUIRE(signer->orders.size() == 1);
+  signer->now = kStart;
+  signer->answer();
+  CHECK(certificates.current(workload("echo")));
 }
 
 TEST_CASE("a forgotten identity is not renewed, its waiters fail, a late answer is dropped") {
