@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l4/inbound.h"
+
+#include <fmt/format.h>
+#include <openssl/ssl.h>
+
+#include "core/deadline.h"
+#include "core/log.h"
+#include "core/relay.h"
+#include "core/tcp_stream.h"
+#include "core/tls.h"
+#include "core/tls_stream.h"
+#include "hbone/connect.h"
+#include "hbone/exchange.h"
+#include "l4/baggage.h"
+#include "l4/outcome.h"
+#include "l4/validate.h"
+
+namespace ambientd::l4 {
+namespace {
+
+using hbone::Exchange;
+
+// A peer's connection. It outlives its exchanges: the session ends after the last of them.
+struct Peer {
+  PodWorker& pod;
+  SockAddr from, local;
+  std::optional<Identity> identity;
+};
+
+// Counts a connection that has not proved who it is.
+class Unproved {
+ public:
+  explicit Unproved(Worker& worker) : worker_(worker) { ++worker_.handshakes; }
+  ~Unproved() { --worker_.handshakes; }
+  Unproved(const Unproved&) = delete;
+
+ private:
+  Worker& worker_;
+};
+
+// Counts a connection for the choice of the least loaded worker; the acceptor has added it.
+class Loaded {
+ public:
+  explicit Loaded(Worker& worker) : worker_(worker) {}
+  ~Loaded() { --worker_.load; }
+  Loaded(const Loaded&) = delete;
+
+ private:
+  Worker& worker_;
+};
+
+Task<Result<std::unique_ptr<TlsStream>>> secure(PodWorker& pod, Fd fd, Identity& self) {
+  Worker& worker = pod.worker;
+  if (worker.handshakes >= worker.settings.handshakes)
+    co_return fail(Errc::overloaded, "too many HBONE connections that have not finished their handshake");
+  Unproved unproved(worker);
+  Result<config::WorkloadPtr> own = co_await own_workload(pod);
+  if (!own) co_return fail(std::move(own.error()));
+  self = (*own)->identity();
+  Scope scope;
+  Deadline deadline(scope, worker.settings.handshake_ms, {Errc::timed_out, "tls handshake error: timed out"});
+  Result<WorkloadCertificatePtr> certificate = co_await pod.certificate(self, scope);
+  if (!certificate) co_return fail(Errc::identity, "identity error: " + certificate.error().detail);
+  SslPtr ssl(SSL_new((*certificate)->server.get()));
+  SSL_set_accept_state(ssl.get());
+  Result<std::unique_ptr<TlsStream>> tls =
+      co_await TlsStream::handshake(std::move(fd), std::move(ssl), scope);
+  if (tls || scope.closed()) co_return tls;
+  co_return fail(tls.error().code, "tls handshake error: " + tls.error().detail);
+}
+
+// What a CONNECT turns out to be before policy is asked.
+struct Offer {
+  config::WorkloadPtr self;
+  SockAddr app;
+  std::string forwarded_host;
+  Flow flow;
+};
+
+Flow flow_of(const Peer& peer, const config::Snapshot& snapshot, const hbone::Connect& connect,
+             const config::WorkloadPtr& self) {
+  Flow flow{.direction = Direction::inbound, .destination = self, .from = peer.from, .to = peer.local};
+  flow.source =
+      source_workload(snapshot, peer.pod.worker.settings.network, peer.from.ip, connect.forwarded_network);
+  if (peer.pod.worker.settings.response_baggage && connect.baggage)
+    flow.baggage = hbone::Baggage::parse(*connect.baggage);
+  flow.mutual_tls = true;
+  if (peer.identity) flow.source_identity = peer.identity->uri();
+  flow.target_identity = self->identity().uri();
+  flow.authority = connect.authority;
+  return flow;
+}
+
+Result<Offer> understand(const Peer& peer, const hbone::Headers& head) {
+  Result<hbone::Connect> connect = hbone::Connect::parse(head);
+  if (!connect) return fail(std::move(connect.error()));
+  const Worker& worker = peer.pod.worker;
+  const PodSpec& spec = peer.pod.pod.spec();
+  config::WorkloadPtr self = peer.pod.self;
+  if (!self)
+    return fail(Errc::not_found, fmt::format("failed to fetch information about local workload: {}.{} ({})",
+                                             spec.sa, spec.ns, spec.name));
+  Result<Admission> admission =
+      validate(*worker.snapshot, worker.settings.network, *self, peer.local, connect->authority);
+  if (!admission) return fail(std::move(admission.error()));
+  Offer offer{self, admission->app, hbone::forwarded_host(connect->forwarded.value_or("")).value_or(""),
+              flow_of(peer, *worker.snapshot, *connect, self)};
+  offer.flow.service = admission->service
+                           ? admission->service
+                           : meant_service(*worker.snapshot, *self, offer.forwarded_host, offer.app.port);
+  return offer;
+}
+
+void refuse(Exchange& exchange, Errc why) {
+  // The peer may be gone already; then there is nobody to tell.
+  (void)exchange.respond({{":status", std::to_string(connect_status(why))}}, true);
+}
+
+Status accept(Exchange& exchange, const Worker& worker, const config::Workload& self) {
+  hbone::Headers head{{":status", "200"}};
+  if (worker.settings.response_baggage) head.emplace_back("baggage", baggage_of(self).str());
+  return exchange.respond(head, false);
+}
+
+// The application's socket, if policy lets this peer have it.
+Task<Result<Fd>> reach(Peer& peer, const Offer& offer, Scope& scope, const Live& live) {
+  Status allowed = judge(*peer.pod.worker.snapshot, *offer.self, *live.peer);
+  if (!allowed) co_return fail(std::move(allowed.error()));
+  co_return co_await dial(peer.pod, offer.app, peer.from.ip, scope);
+}
+
+Task<Status> carry(Peer& peer, Exchange& exchange, const Offer& offer, Scope& scope, Live& live) {
+  scope.add(exchange);
+  Result<Fd> fd = co_await reach(peer, offer, scope, live);
+  if (!fd) {
+    refuse(exchange, fd.error().code);
+    co_return fail(scope.explain(std::move(fd.error())));
+  }
+  TcpStream app(std::move(*fd));
+  scope.add(app);
+  Status accepted = accept(exchange, peer.pod.worker, *offer.self);
+  if (!accepted) co_return accepted;
+  Status ended = co_await relay(exchange, app, live.report.bytes);
+  if (scope.closed()) co_return fail(*scope.why());
+  if (!ended && !is_clean_end(ended.error().code)) co_return ended;
+  co_return Status{};
+}
+
+Task<void> serve_tunnel(Peer* peer, std::unique_ptr<Exchange> exchange) {
+  Worker& worker = peer->pod.worker;
+  Story story(worker);
+  Result<Offer> offer = understand(*peer, exchange->head());
+  if (!offer) {
+    refuse(*exchange, offer.error().code);
+    log_refused(Direction::inbound, peer->from, peer->local, offer.error());
+    co_return;
+  }
+  Scope scope;
+  Report report(worker.telemetry, offer->flow);
+  Live live(worker, peer->pod, scope, report, policy::Peer{peer->identity, peer->from.ip, offer->app});
+  live.target = offer->app;
+  live.forwarded_host = offer->forwarded_host;
+  Status ended = co_await carry(*peer, *exchange, *offer, scope, live);
+  report.end(ended);
+}
+
+Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, SockAddr from,
+                         SockAddr local) {
+  Worker& worker = pod.worker;
+  Peer peer{pod, from, local, peer_check(tls.ssl()).identity};
+  std::string name = "tunnel from " + from.str();
+  hbone::Session session(hbone::Session::Role::server, tls, worker.settings.server,
+                         [&](std::unique_ptr<Exchange> exchange) {
+                           worker.loop.spawn(name, serve_tunnel(&peer, std::move(exchange)));
+                         });
+  Incoming incoming{{}, session, self, peer_check(tls.ssl()).root};
+  worker.incoming.push_back(incoming);
+  if (worker.draining) session.drain();
+  Status ended = co_await session.run();
+  if (!ended)
+    log::debug("inbound", "HBONE connection ended", {{"peer", from.str()}, {"error", ended.error().detail}});
+}
+
+}  // namespace
+
+Task<void> serve_peer(PodWorker* pod, Fd fd) {
+  Story story(pod->worker);
+  Loaded loaded(pod->worker);
+  Telemetry::Socket socket = pod->worker.telemetry.accepted(Direction::inbound);
+  std::optional<SockAddr> from = peer_address(fd.get()), local = local_address(fd.get());
+  if (!from || !local) co_return;
+  Identity self;
+  Result<std::unique_ptr<TlsStream>> tls = co_await secure(*pod, std::move(fd), self);
+  if (!tls) {
+    log_refused(Direction::inbound, *from, *local, tls.error());
+    co_return;
+  }
+  co_await serve_session(*pod, **tls, self, *from, *local);
+}
+
+}  // namespace ambientd::l4

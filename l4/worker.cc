@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l4/worker.h"
+
+#include <fmt/format.h>
+
+#include "core/deadline.h"
+#include "core/log.h"
+
+namespace ambientd::l4 {
+namespace {
+
+constexpr uint64_t kCountEveryMs = 1000;  // bytes of long connections reach the metrics
+
+// Certificates answer on any thread, perhaps after the one who asked has given up.
+struct Asked {
+  Asked() : arrived("certificate") {}
+  Event arrived;
+  std::optional<Result<WorkloadCertificatePtr>> answer;
+};
+
+struct CertificateWait final : Closable {
+  explicit CertificateWait(std::shared_ptr<Asked> of) : asked(std::move(of)) {}
+  void close(Errc why) override {
+    closed = why;
+    asked->arrived.set();
+  }
+  std::shared_ptr<Asked> asked;
+  std::optional<Errc> closed;
+};
+
+}  // namespace
+
+// Somebody who waits for a snapshot that knows a pod.
+struct Worker::Wait final : Closable, Listed<Wait> {
+  void close(Errc) override { published.set(); }
+  Event published{"own workload"};
+};
+
+PodWorker::PodWorker(Worker& owner, const Pod& of) : worker(owner), pod(of), pool(owner.settings.pool) {}
+
+Result<Fd> PodWorker::socket(bool v6) {
+  Result<Fd> fd = pod.socket(v6);
+  if (!fd) return fd;
+  set_nodelay(fd->get());
+  set_keepalive(fd->get(), worker.settings.keepalive);
+  return fd;
+}
+
+Task<Result<WorkloadCertificatePtr>> PodWorker::certificate(Identity identity, Scope& scope) {
+  if (WorkloadCertificatePtr current = worker.certificates.current(identity)) co_return std::move(current);
+  auto asked = std::make_shared<Asked>();
+  CertificateWait wait(asked);
+  scope.add(wait);
+  Loop* loop = &worker.loop;
+  worker.certificates.get(identity, [loop, asked](Result<WorkloadCertificatePtr> answer) {
+    loop->post([asked, answer = std::move(answer)]() mutable {
+      asked->answer = std::move(answer);
+      asked->arrived.set();
+    });
+  });
+  co_await asked->arrived;
+  if (asked->answer) co_return std::move(*asked->answer);
+  co_return fail(scope.explain({wait.closed.value_or(Errc::closed), "no certificate for " + identity.uri()}));
+}
+
+Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
+           std::optional<policy::Peer> judged)
+    : pod(of), scope(ends_by), report(as), peer(std::move(judged)) {
+  worker.live.push_back(*this);
+}
+
+Story::Story(Worker& worker) : worker_(worker) { ++worker_.stories; }
+Story::~Story() { --worker_.stories; }
+
+Worker::Worker(Loop& on, const Settings& with, Certificates& from, TrafficMetrics& metrics, size_t number)
+    : loop(on), settings(with), certificates(from), telemetry(metrics, number), counting_([this] {
+        count();
+      }) {}
+
+void Worker::count() {
+  live.each([](Live& each) { each.report.count(); });
+  loop.set_timer(counting_, kCountEveryMs);
+}
+
+void Worker::take(config::SnapshotPtr next) {
+  if (!snapshot) loop.set_timer(counting_, kCountEveryMs);
+  snapshot = std::move(next);
+  for (std::unique_ptr<PodWorker>& each : pods) {
+    const PodSpec& spec = each->pod.spec();
+    each->self = snapshot->workload_by_name(spec.name, spec.ns, spec.sa);
+  }
+  waiting.each([](Wait& each) { each.published.set(); });
+  live.each([this](Live& each) {
+    if (!each.peer) return;
+    const config::WorkloadPtr& self = each.pod.self;
+    if (self && judge(*snapshot, *self, *each.peer)) return;
+    log::info("policy", "connection closed because it is no longer allowed after a policy update",
+              {{"source", each.peer->source.str()}, {"destination", each.peer->destination.str()}});
+    each.scope.close({Errc::policy_changed, "connection closed due to policy change"});
+  });
+}
+
+void Worker::reconsider() {
+  for (std::unique_ptr<PodWorker>& each : pods) {
+    if (!each->self) continue;
+    WorkloadCertificatePtr now = certificates.current(each->self->identity());
+    if (now) each->pool.reconsider(*now);
+  }
+  incoming.each([this](Incoming& each) {
+    WorkloadCertificatePtr now = certificates.current(each.self);
+    if (now && !now->trusts(each.root)) each.session.drain();
+  });
+}
+
+void Worker::drain() {
+  draining = true;
+  incoming.each([](Incoming& each) { each.session.drain(); });
+  for (std::unique_ptr<PodWorker>& each : pods) each->pool.drain();
+}
+
+void Worker::cut() {
+  const Error why{Errc::draining, "connection closed due to connection drain"};
+  live.each([&why](Live& each) { each.scope.close(why); });
+  incoming.each([](Incoming& each) { each.session.close(Errc::draining); });
+}
+
+Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod) {
+  if (pod.self) co_return pod.self;
+  const PodSpec& spec = pod.pod.spec();
+  Error late{Errc::not_found, fmt::format("failed to fetch information about local workload: {}.{} ({})",
+                                          spec.sa, spec.ns, spec.name)};
+  Scope scope;
+  Deadline deadline(scope, pod.worker.settings.self_wait_ms, late);
+  Worker::Wait wait;
+  scope.add(wait);
+  pod.worker.waiting.push_back(wait);
+  while (!pod.self && !scope.closed()) {
+    co_await wait.published;
+    wait.published.reset();
+  }
+  if (pod.self) co_return pod.self;
+  co_return fail(std::move(late));
+}
+
+Status judge(const config::Snapshot& snapshot, const config::Workload& self, const policy::Peer& peer) {
+  std::vector<std::string> unknown;
+  std::vector<config::AuthorizationPtr> policies = snapshot.policies_for(self, &unknown);
+  std::vector<policy::DryRun> dry_runs;
+  policy::Verdict verdict = policy::judge(policies, unknown, peer, &dry_runs);
+  for (const policy::DryRun& each : dry_runs) {
+    const char* what = each.policy.empty() ? "dry-run: no allow policies match"
+                       : each.deny         ? "dry-run: deny policy match"
+                                           : "dry-run: allow policy match";
+    log::debug("policy", what, {{"policy", log::display(each.policy)}});
+  }
+  if (verdict.allow) return {};
+  log::debug("policy", "denied", {{"reason", verdict.reason}, {"source", peer.source.str()}});
+  return fail(Errc::denied, std::move(verdict.reason));
+}
+
+Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Scope& scope) {
+  Deadline deadline(scope, pod.worker.settings.connect_ms,
+                    {Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())});
+  Result<Fd> fd = pod.socket(to.ip.v6);
+  if (!fd) co_return fd;
+  if (source && pod.transparent && source->v6 == to.ip.v6 && *source != to.ip) {
+    Status bound = set_transparent(fd->get(), to.ip.v6);
+    if (bound) bound = bind_source(fd->get(), *source);
+    if (!bound && pod.worker.settings.original_source == OriginalSource::require)
+      co_return fail(std::move(bound.error()));
+    if (!bound)
+      log::warn("socket", "the application will not see the client's address",
+                {{"error", bound.error().detail}});
+  }
+  co_return co_await connect(std::move(*fd), to, scope);
+}
+
+}  // namespace ambientd::l4

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one worker thread holds: the snapshot it decides by, its part of every pod, and the connections it
+// carries. Only touched on its loop's thread, except `load`. A story that uses it ends before it goes.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "config/snapshot.h"
+#include "core/certificates.h"
+#include "core/list.h"
+#include "core/loop.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "hbone/pool.h"
+#include "hbone/session.h"
+#include "l4/pod.h"
+#include "l4/settings.h"
+#include "l4/telemetry.h"
+#include "policy/authorization.h"
+
+namespace ambientd::l4 {
+
+struct Worker;
+
+// A worker's part of one pod. Connections are never shared between pods, so each has its own pool.
+struct PodWorker final : hbone::Dialer {
+  PodWorker(Worker& owner, const Pod& of);
+  Result<Fd> socket(bool v6) override;
+  Task<Result<WorkloadCertificatePtr>> certificate(Identity identity, Scope& scope) override;
+
+  Worker& worker;
+  const Pod& pod;
+  hbone::Pool pool;
+  config::WorkloadPtr self;  // as of the last snapshot; null: not known
+  bool transparent = false;  // applications can be dialled from the client's address
+};
+
+// A connection that is being carried. `peer` is what policies judged (inbound): they are asked again whenever
+// they change.
+struct Live : Listed<Live> {
+  Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
+       std::optional<policy::Peer> judged = {});
+  const PodWorker& pod;
+  Scope& scope;
+  Report& report;
+  std::optional<policy::Peer> peer;
+  SockAddr target;             // outbound: what the application dialled
+  std::string forwarded_host;  // inbound: what the peer says the application meant
+};
+
+// An HBONE connection that a peer has open to us.
+struct Incoming : Listed<Incoming> {
+  hbone::Session& session;
+  Identity self;
+  std::string root;  // fingerprint of what verified the peer
+};
+
+// One story of ours, counted so that a drain knows when all have ended.
+class Story {
+ public:
+  explicit Story(Worker& worker);
+  ~Story();
+  Story(const Story&) = delete;
+
+ private:
+  Worker& worker_;
+};
+
+struct Worker {
+  Worker(Loop& on, const Settings& with, Certificates& from, TrafficMetrics& metrics, size_t number);
+
+  Loop& loop;
+  const Settings& settings;
+  Certificates& certificates;
+  Telemetry telemetry;
+  config::SnapshotPtr snapshot;  // null until the first one
+  std::vector<std::unique_ptr<PodWorker>> pods;
+  std::vector<Worker*> all;  // every worker, this one included: for handing over
+  List<Live> live;
+  List<Incoming> incoming;
+  std::mt19937_64 random{std::random_device{}()};
+  size_t handshakes = 0;  // accepted HBONE connections that have not proved who they are
+  bool draining = false;
+  std::atomic<size_t> load = 0;     // HBONE connections accepted for this worker
+  std::atomic<size_t> stories = 0;  // that have not ended
+
+  struct Wait;
+  List<Wait> waiting;  // for a snapshot
+
+  void take(config::SnapshotPtr next);  // judges live inbound connections again
+  void reconsider();                    // a certificate changed
+  void drain();                         // GOAWAY both ways
+  void cut();                           // ends everything that is left
+
+ private:
+  void count();
+  Timer counting_;
+};
+
+// The pod's own workload, as soon as it is known; not_found after Settings::self_wait_ms.
+Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod);
+
+// Whether policy allows `peer` to reach a workload. Errc::denied with the reason.
+Status judge(const config::Snapshot& snapshot, const config::Workload& self, const policy::Peer& peer);
+
+// Connects to an application or any plain destination from the pod's namespace, with `source` as our address
+// where that is possible. Errors: connect_refused, connect_failed, timed_out, or what closes `scope`.
+Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Scope& scope);
+
+}  // namespace ambientd::l4
