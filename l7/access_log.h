@@ -38,7 +38,7 @@ struct RequestLog {
   std::optional<SockAddr> downstream_local;                // the service's address and port
   std::optional<SockAddr> downstream_remote;               // the tunnel's peer: the client pod
   std::string server_name;                                 // SNI of the client's own TLS
-  std::string route;                                       // rule name; `default` when it has none
+  std::string route;                                       // the rule's name; empty: none matched
 };
 
 // The request's part of it: protocol, method, path, authority, and the fields the line quotes.
