@@ -49,6 +49,12 @@ const Field& Field::mark() const {
   return *this;
 }
 
+bool Field::blank() const {
+  if (!*this) return true;
+  auto null = [](const Value& value) { return value.kind == Value::Kind::null; };
+  return value_->kind == Value::Kind::map && std::ranges::all_of(value_->values, null);
+}
+
 int Field::line() const {
   if (value_ != nullptr) return value_->line;
   return parent_ != nullptr ? parent_->line : reading_->root.line;
@@ -58,7 +64,7 @@ std::string Field::path() const {
   std::string path = reading_->prefix;
   const Value* known = value_ != nullptr ? value_ : parent_;
   if (known != nullptr) find_path(reading_->root, known, path);
-  if (value_ == nullptr && !key_.empty()) path += (path.empty() ? "" : ".") + std::string(key_);
+  if (value_ == nullptr) path += (path.empty() ? "" : ".") + missing_;
   return path;
 }
 
@@ -69,15 +75,20 @@ void Field::report(Severity severity, std::string message) const {
   if (all.empty() || all.back() != problem) all.push_back(std::move(problem));
 }
 
+Field Field::absent(std::string_view key) const {
+  if (value_ != nullptr) return Field(*reading_, nullptr, value_, std::string(key));
+  return Field(*reading_, nullptr, parent_, missing_ + "." + std::string(key));
+}
+
 Field Field::operator[](std::string_view key) const {
-  if (value_ == nullptr || value_->kind == Value::Kind::null) return Field(*reading_, nullptr, value_, key);
+  if (!*this) return absent(key);
   if (value_->kind == Value::Kind::map) {
     const Value* found = value_->find(key);
-    return found != nullptr ? child(*found) : Field(*reading_, nullptr, value_, key);
+    return found != nullptr ? child(*found) : absent(key);
   }
   error("must be a map");
   mark_all(*value_);
-  return Field(*reading_, nullptr, value_, key);
+  return absent(key);
 }
 
 Field Field::need(std::string_view key) const {

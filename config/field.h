@@ -34,6 +34,7 @@ class Field {
   explicit Field(Reading& reading) : Field(reading, &reading.root, nullptr, {}) { mark(); }
 
   explicit operator bool() const { return value_ != nullptr && value_->kind != Value::Kind::null; }
+  bool blank() const;  // absent, null, or a map that holds nothing but nulls
   bool is(Value::Kind kind) const { return value_ != nullptr && value_->kind == kind; }
   int line() const;
   std::string path() const;
@@ -76,16 +77,17 @@ class Field {
   void refuse_unknown() const;  // an error for each value below this one that nobody asked for
 
  private:
-  Field(Reading& reading, const Value* value, const Value* parent, std::string_view key)
-      : reading_(&reading), value_(value), parent_(parent), key_(key) {}
+  Field(Reading& reading, const Value* value, const Value* parent, std::string missing)
+      : reading_(&reading), value_(value), parent_(parent), missing_(std::move(missing)) {}
+  Field absent(std::string_view key) const;
   const Field& mark() const;
   Field child(const Value& value) const { return Field(*reading_, &value, value_, {}).mark(); }
   static std::string in_quotes(std::string_view text);
 
   Reading* reading_;
-  const Value* value_;    // null: absent
-  const Value* parent_;   // of an absent field, or null
-  std::string_view key_;  // of an absent field: a literal
+  const Value* value_;   // null: absent
+  const Value* parent_;  // of an absent field: the nearest value above it
+  std::string missing_;  // of an absent field: its path below parent_
 };
 
 }  // namespace ambientd::config

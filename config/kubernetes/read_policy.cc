@@ -90,7 +90,7 @@ policy::Source read_source(const Field& at, std::string_view ns) {
   out.remote_ip_blocks = read_cidr_list(at, "remoteIpBlocks", "notRemoteIpBlocks");
   for (std::string_view key : {"trustDomains", "notTrustDomains"})
     refuse(at[key], "write the trust domain into principals");
-  if (out == policy::Source{}) at.error("names nothing to match");
+  if (at && at.blank()) at.error("names nothing to match");
   return out;
 }
 
@@ -101,7 +101,7 @@ policy::Operation read_operation(const Field& at) {
   out.paths = read_string_list(at, "paths", "notPaths");
   out.ports = read_ports(at["ports"]);
   out.not_ports = read_ports(at["notPorts"]);
-  if (out == policy::Operation{}) at.error("names nothing to match");
+  if (at && at.blank()) at.error("names nothing to match");
   return out;
 }
 
