@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of contents: arguments to options, options to parts, parts put together, run, drained. Everything
+// it calls lives in a folder of its own.
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "config/file_source.h"
+#include "core/admin.h"
+#include "core/demo_ca.h"
+#include "core/file_signer.h"
+#include "core/flags.h"
+#include "core/local_ca.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/signals.h"
+#include "core/version.h"
+#include "core/workers.h"
+#include "l4/redirect.h"
+#include "l4/ztunnel.h"
+#include "l7/waypoint.h"
+
+namespace ambientd {
+namespace {
+
+using std::chrono::milliseconds;
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "ambientd: %s\n", error.detail.c_str());
+  return 1;
+}
+
+int report(const Status& status) { return status ? 0 : complain(status.error()); }
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::vector<std::filesystem::path> config_paths(const Options& options) {
+  return {options.config.begin(), options.config.end()};
+}
+
+int check(const Options& options) {
+  config::Problems problems = config::check(config_paths(options));
+  for (const config::Problem& problem : problems) {
+    bool error = problem.severity == config::Severity::error;
+    std::printf("%s: %s\n", error ? "error" : "warning", problem.str().c_str());
+  }
+  if (config::any_error(problems)) return 1;
+  std::printf("%zu files or directories checked, no errors\n", options.config.size());
+  return 0;
+}
+
+Result<std::unique_ptr<Signer>> make_signer(const Options& options) {
+  const IdentityFiles& files = options.identity;
+  if (!files.cert.empty()) return file_signer({files.cert, files.key, files.root});
+  if (!files.ca_cert.empty()) return local_ca_signer(files.ca_cert, files.ca_key, options.secret_ttl);
+  Result<DemoCa> demo = demo_ca(files.ca_dir, std::chrono::system_clock::now());
+  if (!demo) return fail(std::move(demo.error()));
+  log::warn("identity", demo->notice);
+  return local_ca_signer(demo->cert_file, demo->key_file, options.secret_ttl);
+}
+
+l4::Settings ztunnel_settings(const Options& o) {
+  l4::Settings s;
+  for (const PodName& pod : o.pods) {
+    s.pods.push_back({pod.workload.ns, pod.workload.name, pod.workload.sa, pod.netns});
+  }
+  if (s.pods.empty() && o.workload) s.pods.push_back({o.workload->ns, o.workload->name, o.workload->sa, ""});
+  s.network = o.network;
+  s.mark = o.packet_mark;
+  s.ipv6 = o.ipv6;
+  if (o.original_source) {
+    s.original_source = *o.original_source ? l4::OriginalSource::require : l4::OriginalSource::never;
+  }
+  s.response_baggage = o.response_baggage;
+  s.keepalive = o.keepalive;
+  s.pool.max_streams = o.pool_max_streams;
+  s.pool.release_ms = static_cast<uint64_t>(milliseconds(o.pool_release).count());
+  for (hbone::Limits* limits : {&s.pool.session, &s.server}) {
+    limits->stream_window_max = o.http2.stream_window;
+    limits->connection_window = o.http2.connection_window;
+    limits->queued_per_connection =
+        std::max<size_t>(limits->queued_per_connection, o.http2.connection_window);
+    limits->max_frame_size = o.http2.frame_size;
+  }
+  return s;
+}
+
+l7::Settings waypoint_settings(const Options& o) {
+  l7::Settings s;
+  s.pod = o.workload->name;
+  s.identity = {o.trust_domain, o.workload->ns, o.workload->sa};
+  s.port = o.ports.hbone;
+  s.mark = o.packet_mark;
+  s.release_ms = static_cast<uint64_t>(milliseconds(o.pool_release).count());
+  return s;
+}
+
+// Either proxy, as the rest of the program sees it.
+struct Proxy {
+  std::function<Status()> start;
+  std::function<void(config::SnapshotPtr)> publish;
+  std::function<void()> certificates_changed;
+  std::function<void(milliseconds, std::function<void()>)> drain;
+  std::function<std::vector<std::string>()> pending;
+};
+
+template <class Mode>
+Proxy as_proxy(std::shared_ptr<Mode> mode) {
+  return {
+      [mode] { return mode->start(); },
+      [mode](config::SnapshotPtr snapshot) { mode->publish(std::move(snapshot)); },
+      [mode] { mode->certificates_changed(); },
+      [mode](milliseconds deadline, std::function<void()> done) { mode->drain(deadline, std::move(done)); },
+      [mode] { return mode->pending(); }};
+}
+
+class Process {
+ public:
+  Process(const Options& options, std::unique_ptr<Signer> signer)
+      : options_(options),
+        workers_(options.workers),
+        registry_(options.workers + 1),
+        certificates_(std::move(signer), certificate_events()),
+        tick_([this] { tick(); }),
+        expire_([this] { expire(); }) {
+    metrics::add_process_gauges(registry_);
+    if (options_.mode == Mode::ztunnel) {
+      auto mode =
+          std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, ztunnel_settings(options_));
+      config_dump_ = [mode] { return mode->config_dump(); };
+      proxy_ = as_proxy(mode);
+    } else {
+      proxy_ = as_proxy(
+          std::make_shared<l7::Waypoint>(workers_, certificates_, registry_, waypoint_settings(options_)));
+      // A waypoint's dump has ztunnel's shape, so that the same tools read it.
+      config_dump_ = [this] {
+        return l4::config_dump(snapshot_.get(), certificates_.list(), {}, ztunnel_settings(options_));
+      };
+    }
+  }
+
+  // Returns the exit status.
+  int run() {
+    Status started = start();
+    if (!started) {
+      exit_ = complain(started.error());
+      end();
+    }
+    main_.run();
+    source_.reset();
+    signals_.reset();
+    proxy_ = {};
+    config_dump_ = {};
+    return exit_;
+  }
+
+ private:
+  Status start() {
+    open_admin();
+    Status listening = listen();
+    if (!listening) return listening;
+    Status bound = proxy_.start();
+    if (!bound) return bound;
+    signals_ = std::make_unique<Signals>([this](int signal) { on_signal(signal); });
+    source_ = std::make_unique<config::FileSource>(
+        config_paths(options_),
+        config::FileSource::Events{[this](config::Loaded loaded) { take(std::move(loaded)); },
+                                   [this](const Error& error) { reject(error); }});
+    tick();
+    expire();
+    return {};
+  }
+
+  Certificates::Events certificate_events() {
+    Certificates::Events events;
+    events.changed = [this] {
+      main_.post([this] {
+        if (ending_) return;
+        proxy_.certificates_changed();
+        tick();
+      });
+    };
+    events.failed = [](const Error& error) { log::error("identity", error.detail); };
+    return events;
+  }
+
+  void tick() {
+    if (ending_) return;
+    TimePoint now = std::chrono::system_clock::now();
+    auto wait = std::chrono::ceil<milliseconds>(certificates_.tick(now) - now).count();
+    main_.set_timer(tick_, static_cast<uint64_t>(std::max<int64_t>(wait, 1)));
+  }
+
+  void expire() {
+    static constexpr std::chrono::minutes kIdleSeries{15};
+    registry_.expire(std::chrono::steady_clock::now(), kIdleSeries);
+    main_.set_timer(expire_, 60'000);
+  }
+
+  void take(config::Loaded loaded) {
+    for (const config::Problem& problem : loaded.problems) log::warn("config", problem.str());
+    size_t workloads = loaded.mesh.workloads.size(), services = loaded.mesh.services.size();
+    snapshot_ = config::Snapshot::build(std::move(loaded.mesh));
+    proxy_.publish(snapshot_);
+    malloc_trim(0);  // what parsing took
+    log::info("config", std::exchange(configured_, true) ? "configuration reloaded" : "configuration loaded",
+              {{"workloads", workloads}, {"services", services}});
+  }
+
+  void reject(const Error& error) {
+    if (configured_) {
+      log::error("config", "rejected, the last good configuration stays: " + error.detail);
+      return;
+    }
+    exit_ = complain(error);
+    end();
+  }
+
+  // ---- admin ----
+
+  void open_admin() {
+    admin_.route("/config_dump", [this](const AdminRequest&) {
+      return AdminResponse{200, config_dump_(), "application/json"};
+    });
+    for (const char* path : {"/metrics", "/stats/prometheus"}) {
+      stats_.route(path, [this](const AdminRequest& request) { return expose(request); });
+    }
+    readiness_.route("/healthz/ready", [this](const AdminRequest& request) { return ready(request); });
+  }
+
+  Status listen() {
+    SockAddr any{Ip::any(options_.ipv6), 0};
+    Status admin = admin_.listen({Ip::loopback(false), options_.ports.admin});
+    if (!admin) return admin;
+    Status stats = stats_.listen({any.ip, options_.ports.stats});
+    if (!stats) return stats;
+    return readiness_.listen({any.ip, options_.ports.readiness});
+  }
+
+  AdminResponse expose(const AdminRequest& request) const {
+    std::string_view accepted = http1::find(request.fields, "accept").value_or("");
+    bool asked = accepted.find("application/openmetrics-text") != accepted.npos;
+    bool open = asked || options_.mode == Mode::ztunnel;
+    AdminResponse response;
+    response.body = registry_.expose(open ? metrics::Format::openmetrics : metrics::Format::text);
+    if (asked) response.content_type = "application/openmetrics-text;charset=utf-8;version=1.0.0";
+    if (!open) response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+  }
+
+  AdminResponse ready(const AdminRequest& request) const {
+    if (request.method != "GET" && request.method != "HEAD") return {405, "", ""};
+    std::vector<std::string> pending = proxy_.pending();
+    if (!configured_) pending.insert(pending.begin(), "state manager");
+    if (ending_) pending.emplace_back("shutting down");
+    if (pending.empty()) return {200, "ready\n"};
+    std::string names;
+    for (const std::string& name : pending) (names += names.empty() ? "" : ", ") += name;
+    return {options_.mode == Mode::ztunnel ? 500 : 503, "not ready, pending: " + names + "\n"};
+  }
+
+  // ---- the end ----
+
+  void on_signal(int signal) {
+    if (std::exchange(ending_, true)) {
+      log::warn("main", "second signal: ending at once");
+      log::stop();
+      _exit(0);
+    }
+    log::info("main", "shutdown: draining connections", {{"signal", signal}});
+    proxy_.drain(options_.termination_deadline, [this] { end(); });
+  }
+
+  void end() {
+    ending_ = true;
+    main_.spawn("end", stop_all());
+  }
+
+  Task<void> stop_all() {
+    co_await admin_.stop();
+    co_await stats_.stop();
+    co_await readiness_.stop();
+    tick_.cancel();
+    expire_.cancel();
+    main_.stop();
+  }
+
+  const Options& options_;
+  Loop main_;
+  Workers workers_;
+  metrics::Registry registry_;
+  Certificates certificates_;
+  Proxy proxy_;
+  std::function<std::string()> config_dump_;
+  config::SnapshotPtr snapshot_;
+  Admin admin_{"admin"}, stats_{"stats"}, readiness_{"readiness"};
+  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<config::FileSource> source_;
+  Timer tick_, expire_;
+  bool configured_ = false, ending_ = false;
+  int exit_ = 0;
+};
+
+Status runnable(const Options& options) {
+  if (options.config.empty()) {
+    return fail(Errc::invalid,
+                "no configuration: name a file or directory with --config (see ambientd --help)");
+  }
+  if (options.mode == Mode::waypoint && !options.workload) {
+    return fail(Errc::invalid, "a waypoint has to know who it is: --workload namespace/name/service-account");
+  }
+  if (options.mode == Mode::ztunnel && options.pods.empty() && !options.workload) {
+    return fail(
+        Errc::invalid,
+        "no pod to serve: --pod namespace/name/service-account=/run/netns/X (repeatable), or --workload "
+        "namespace/name/service-account for the network namespace this process runs in");
+  }
+  return {};
+}
+
+int run(const Options& options) {
+  Status can = runnable(options);
+  if (!can) return complain(can.error());
+  raise_file_limit();
+  std::signal(SIGPIPE, SIG_IGN);
+  log::start(options.log_json ? log::Shape::json : log::Shape::plain, options.log_filter);
+  int status = 1;
+  Result<std::unique_ptr<Signer>> signer = make_signer(options);
+  if (signer) {
+    Process process(options, std::move(*signer));
+    status = process.run();
+  } else {
+    complain(signer.error());
+  }
+  log::stop();
+  return status;
+}
+
+int command(const Options& options) {
+  switch (options.command) {
+    case Command::run:
+      return run(options);
+    case Command::check:
+      return check(options);
+    case Command::redirect_apply:
+      return report(l4::redirect::apply({options.redirect_dns}));
+    case Command::redirect_remove:
+      return report(l4::redirect::remove());
+    case Command::redirect_print:
+      std::fputs(l4::redirect::print({options.redirect_dns}).c_str(), stdout);
+      return 0;
+    case Command::version:
+      std::puts(version_line(options.istio_version).c_str());
+      return 0;
+    case Command::help:
+      std::fputs(help_text().c_str(), stdout);
+      return 0;
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace ambientd
+
+int main(int argc, char** argv) {
+  using namespace ambientd;
+  std::span<const char* const> arguments(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0));
+  Result<Options> options = parse_flags(arguments, [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  });
+  return options ? command(*options) : complain(options.error());
+}
