@@ -42,7 +42,7 @@ class Stream : public Closable {
    public:
     explicit ReadAwaiter(Stream& stream) : stream_(stream) {}
     bool await_ready() { return done_ = stream_.poll_read(out_); }
-    void await_suspend(std::coroutine_handle<> handle) { stream_.reader_.arm(handle); }
+    void await_suspend(std::coroutine_handle<> handle) { stream_.read_wait_->arm(handle); }
     Result<Chunk> await_resume() {
       if (!done_ && !stream_.poll_read(out_)) return Chunk{};
       return std::move(out_);
@@ -58,7 +58,7 @@ class Stream : public Closable {
    public:
     WriteAwaiter(Stream& stream, std::span<const iovec> data) : stream_(stream), data_(data) {}
     bool await_ready() { return done_ = stream_.poll_write(data_, out_); }
-    void await_suspend(std::coroutine_handle<> handle) { stream_.writer_.arm(handle); }
+    void await_suspend(std::coroutine_handle<> handle) { stream_.write_wait_->arm(handle); }
     // Once it has waited it takes nothing: the bytes may have moved meanwhile. Read again and write again.
     Result<size_t> await_resume() {
       if (!done_) return size_t{0};
@@ -79,6 +79,12 @@ class Stream : public Closable {
   [[nodiscard]] WriteAwaiter write(std::span<const iovec> data) { return WriteAwaiter(*this, data); }
   // Ends our direction once what was written is out. No write may follow.
   virtual void finish() = 0;
+  // Wakes whoever waits here, for nothing: read() comes back empty, write() with 0. For a story that wants
+  // one of its phases to look at something else.
+  void nudge() {
+    read_wait_->wake();
+    write_wait_->wake();
+  }
 
  protected:
   // True when `out` is set; false when there is nothing yet: then reader_.wake() follows.
@@ -86,7 +92,22 @@ class Stream : public Closable {
   // True when `out` is set; false when nothing fits: then writer_.wake() follows.
   virtual bool poll_write(std::span<const iovec> data, Result<size_t>& out) = 0;
 
+  // For a Stream that is a view of another one (a codec's body in a tunnel): it polls that one and waits where
+  // that one does. The other outlives it, and is read and written through the view only.
+  void view(Stream& other) {
+    read_wait_ = other.read_wait_;
+    write_wait_ = other.write_wait_;
+  }
+  static bool poll_read_of(Stream& other, Result<Chunk>& out) { return other.poll_read(out); }
+  static bool poll_write_of(Stream& other, std::span<const iovec> data, Result<size_t>& out) {
+    return other.poll_write(data, out);
+  }
+
   Waiter reader_, writer_;
+
+ private:
+  Waiter* read_wait_ = &reader_;
+  Waiter* write_wait_ = &writer_;
 };
 
 }  // namespace ambientd

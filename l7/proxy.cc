@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l7/proxy.h"
+
+#include "core/relay.h"
+#include "core/text.h"
+#include "l7/body.h"
+#include "l7/request_headers.h"
+#include "l7/response_headers.h"
+#include "l7/websocket.h"
+
+namespace ambientd::l7 {
+namespace {
+
+constexpr int kMostInterim = 16;  // 1xx responses to one request
+
+// How far an exchange had come when `error` ended it.
+Attempt reached(const Error& error, Protocol protocol) {
+  bool own = error.code == Errc::reset || error.code == Errc::refused_stream;
+  return protocol == Protocol::http2 && own ? Attempt::stream : Attempt::connection;
+}
+
+// A request that the upstream has not answered at all may be sent again when none of its body has gone, or
+// when sending it twice is like sending it once (RFC 9110 §9.2.2).
+bool may_repeat(const Request& request, const BodyPump& body, uint64_t uploaded) {
+  if (request.has_body) return uploaded == 0 && body.sink_error().has_value();
+  const std::string& method = request.method;
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE" || method == "TRACE";
+}
+
+void note_grpc_status(const Fields& trailers, Record& record) {
+  std::optional<std::string_view> text = http1::find(trailers, "grpc-status");
+  std::optional<uint64_t> status = text ? parse_uint(*text) : std::nullopt;
+  if (status) record.grpc_status = static_cast<int>(*status);
+}
+
+std::optional<std::chrono::milliseconds> since(std::optional<Record::Clock::time_point> then) {
+  if (!then) return {};
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Record::Clock::now() - *then);
+}
+
+}  // namespace
+
+// Why an attempt came to nothing before the response began.
+struct Proxy::Failure {
+  Cause cause;
+  std::string transport;   // why a dial failed
+  bool untouched = false;  // the upstream has not seen the request: it may be sent once more
+};
+
+// The request's body on its way up, while the response is waited for.
+struct Proxy::Upload {
+  Upload(ServerExchange& from, ClientExchange& to)
+      : client(from), upstream(to), pump(from.stream(), to.stream()) {
+    if (!client.request.has_body) sent_at = Record::Clock::now();
+  }
+
+  Task<void> run(uint64_t& bytes) {
+    co_await pump.run(bytes);
+    if (pump.source_error()) upstream.stream().close(Errc::reset);
+    if (!pump.whole()) co_return;
+    Status sent = co_await upstream.finish(client.trailers());
+    if (sent) sent_at = Record::Clock::now();
+  }
+
+  // What is still to be sent is not wanted any more.
+  void abandon() {
+    pump.stop();
+    upstream.stream().close(Errc::closed);
+  }
+
+  ServerExchange& client;
+  ClientExchange& upstream;
+  BodyPump pump;
+  std::optional<Record::Clock::time_point> sent_at;  // the whole request
+};
+
+Task<void> Proxy::handle(ServerExchange& client) {
+  Record record(tunnel_);
+  client.scope.add(client.stream());
+  std::expected<Plan, Refusal> planned = plan(client.request, record);
+  if (planned) {
+    record.planned(*planned);
+    co_await forward(client, std::move(*planned), record);
+  } else {
+    co_await reply(client, planned.error().cause, std::move(planned.error().note), record);
+  }
+  record.tell(worker_);
+}
+
+std::expected<Plan, Refusal> Proxy::plan(Request& request, Record& record) {
+  std::expected<void, Cause> clean = clean_request(request);
+  record.asked(request);
+  if (!clean) return std::unexpected(Refusal{clean.error(), {}});
+  if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
+  return plan_request(*worker_.view, tunnel_, request, worker_.roll(),
+                      [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); });
+}
+
+Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
+  if (!client.request.upgrade.empty()) add_websocket_key(client.request);
+  std::optional<Failure> failure = co_await attempt(client, plan, false, record);
+  bool again = failure && failure->untouched && !client.scope.closed();
+  if (again) failure = co_await attempt(client, plan, true, record);
+  if (!failure) co_return;
+  Cause cause = client.scope.closed() ? Cause::client_gone : failure->cause;
+  record.log.transport_failure = failure->transport;
+  co_await reply(client, cause, {.details = {}, .transport_failure = failure->transport, .retried = again},
+                 record);
+}
+
+// Nothing: the response began, and what became of it is in the record.
+Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, bool retry,
+                                                   Record& record) {
+  Busy busy(worker_, plan.endpoint);
+  bool dialled = false;
+  Result<Upstreams::Sent> sent =
+      co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, retry, client.scope, dialled);
+  if (!sent) {
+    Attempt far = dialled ? Attempt::connection : Attempt::dialling;
+    co_return Failure{cause_of(sent.error(), far), dialled ? "" : sent.error().detail};
+  }
+  ClientExchange& upstream = *sent->exchange;
+  Upload upload(client, upstream);
+  Task<void> uploading = upload.run(record.uploaded);
+  if (client.request.has_body) uploading.start();
+  Result<Response> response = co_await next_answer(client, upstream);
+  if (response) {
+    clean_response(*response);
+    if (plan.rule) apply(plan.rule->response_headers, *response);
+    if (plan.backend) apply(plan.backend->response_headers, *response);
+    finish_response(*response, std::chrono::system_clock::now(), since(upload.sent_at));
+    record.log.upstream_time = since(upload.sent_at);
+    co_await relay_answer(client, upstream, std::move(*response), record);
+  }
+  if (client.request.has_body && !uploading.finished()) upload.abandon();
+  if (client.request.has_body) co_await uploading;
+  if (response) co_return std::nullopt;
+  const std::optional<Error>& garbage = upload.pump.source_error();
+  if (garbage)
+    co_return Failure{garbage->code == Errc::bad_request ? Cause::bad_request : Cause::client_gone, {}};
+  Failure failure{cause_of(response.error(), reached(response.error(), plan.protocol)), {}};
+  failure.untouched = sent->untouched() && may_repeat(client.request, upload.pump, record.uploaded);
+  co_return failure;
+}
+
+// The final response's head; interim ones go to the client as they come.
+Task<Result<Response>> Proxy::next_answer(ServerExchange& client, ClientExchange& upstream) {
+  for (int interim = 0; interim <= kMostInterim; ++interim) {
+    Result<Response> response = co_await upstream.response();
+    bool more = response && response->status < 200 && response->status != 101;
+    if (!more) co_return response;
+    clean_response(*response);
+    Status sent = co_await client.respond(std::move(*response), false);
+    if (!sent) co_return fail(std::move(sent.error()));
+  }
+  co_return fail(Errc::bad_request, "too many interim responses");
+}
+
+Task<void> Proxy::relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
+                               Record& record) {
+  bool upgraded = response.status == 101;
+  bool end = !response.has_body && !upgraded;
+  bool accepted = http1::find(response.fields, "sec-websocket-accept").has_value();
+  if (upgraded && !accepted) {
+    std::string_view key = http1::find(client.request.fields, "sec-websocket-key").value_or("");
+    set_field(response.fields, "sec-websocket-accept", websocket_accept(key));
+  }
+  record.answered(response);
+  record.ended("-", "via_upstream");
+  Status sent = co_await client.respond(std::move(response), end);
+  if (!sent) {
+    bool ours = sent.error().code == Errc::invalid;
+    client.stream().close(Errc::reset);
+    record.ended(ours ? "UPE" : "DC",
+                 late_details(ours ? Cause::upstream_protocol_error : Cause::client_gone));
+    co_return;
+  }
+  if (upgraded) {
+    Relayed bytes;
+    Status relayed = co_await relay(client.stream(), upstream.stream(), bytes);
+    record.uploaded += bytes.a_to_b;
+    record.downloaded += bytes.b_to_a;
+    if (!relayed && client.scope.closed()) record.ended("DC", late_details(Cause::client_gone));
+    co_return;
+  }
+  if (!end) co_await relay_body(client, upstream, record);
+}
+
+Task<void> Proxy::relay_body(ServerExchange& client, ClientExchange& upstream, Record& record) {
+  BodyPump down(upstream.stream(), client.stream());
+  co_await down.run(record.downloaded);
+  if (down.whole()) {
+    note_grpc_status(upstream.trailers(), record);
+    Status ended = co_await client.finish(upstream.trailers());
+    if (ended) co_return;
+  }
+  bool gone = down.whole() || down.sink_error() || client.scope.closed();
+  Cause cause = Cause::client_gone;
+  if (!gone) cause = cause_of(*down.source_error(), reached(*down.source_error(), Protocol::http1));
+  client.stream().close(Errc::reset);
+  record.ended(outcome(cause).flag, late_details(cause));
+}
+
+Task<void> Proxy::reply(ServerExchange& client, Cause cause, Note note, Record& record) {
+  LocalReply local = local_reply(cause, client.request, note);
+  record.ended(local.flags, local.details);
+  if (cause == Cause::client_gone) {
+    client.stream().close(Errc::reset);
+    co_return;
+  }
+  finish_response(local.response, std::chrono::system_clock::now());
+  record.answered(local.response);
+  Status sent = co_await client.respond(local.response, local.body.empty());
+  if (sent && !local.body.empty()) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(local.body.data());
+    sent = co_await write_all(client.stream(), {bytes, local.body.size()});
+    if (sent) sent = co_await client.finish({});
+    record.downloaded += local.body.size();
+  }
+  if (!sent) client.stream().close(Errc::reset);
+}
+
+void Proxy::refused(const Request& request, const LocalReply& reply) {
+  Record record(tunnel_);
+  record.asked(request);
+  record.answered(reply.response);
+  record.ended(reply.flags, reply.details);
+  record.tell(worker_);
+}
+
+}  // namespace ambientd::l7

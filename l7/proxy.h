@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The story of each request that comes out of one tunnel: planned, sent, answered, told. Bodies flow both
+// ways at once, each as fast as its reader takes it. Before the response has begun whatever goes wrong is
+// answered with a reply of ours; after that the exchange is only reset (contract/waypoint.md §3.3).
+#pragma once
+
+#include "l7/codec.h"
+#include "l7/plan.h"
+#include "l7/record.h"
+#include "l7/worker.h"
+
+namespace ambientd::l7 {
+
+class Proxy final : public Handler {
+ public:
+  // `worker` outlives it.
+  Proxy(Worker& worker, Tunnel tunnel) : worker_(worker), tunnel_(std::move(tunnel)) {}
+
+  Task<void> handle(ServerExchange& client) override;
+  void refused(const Request& request, const LocalReply& reply) override;
+
+ private:
+  struct Failure;
+  struct Upload;
+  std::expected<Plan, Refusal> plan(Request& request, Record& record);
+  Task<void> forward(ServerExchange& client, Plan plan, Record& record);
+  Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, bool retry, Record& record);
+  Task<Result<Response>> next_answer(ServerExchange& client, ClientExchange& upstream);
+  Task<void> relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
+                          Record& record);
+  Task<void> relay_body(ServerExchange& client, ClientExchange& upstream, Record& record);
+  Task<void> reply(ServerExchange& client, Cause cause, Note note, Record& record);
+
+  Worker& worker_;
+  Tunnel tunnel_;
+};
+
+}  // namespace ambientd::l7

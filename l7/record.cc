@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l7/record.h"
+
+#include "core/text.h"
+
+namespace ambientd::l7 {
+namespace {
+
+constexpr uint64_t kFieldFraming = 4;  // `: ` and CRLF
+
+uint64_t size_of(const Fields& fields) {
+  uint64_t n = 0;
+  for (const http1::Field& field : fields) n += field.name.size() + field.value.size() + kFieldFraming;
+  return n;
+}
+
+}  // namespace
+
+Record::Record(const Tunnel& tunnel) : tunnel_(tunnel), service_(tunnel.target.service) {
+  log.start = std::chrono::system_clock::now();
+  log.downstream_local = tunnel.target.destination;
+  log.downstream_remote = tunnel.peer;
+  if (service_) log.cluster = cluster_name(true, tunnel.target.destination.port, true, service_->hostname);
+}
+
+void Record::asked(const Request& request) {
+  describe(log, request);
+  grpc_ = request.is_grpc();
+  head_bytes_ = request.method.size() + request.path.size() + size_of(request.fields);
+}
+
+void Record::planned(const Plan& plan) {
+  endpoint_ = plan.endpoint;
+  log.upstream = plan.to.address;
+  log.upstream_hbone = plan.to.identity.has_value();
+  log.route = plan.rule ? plan.rule->name : "default";
+  if (!plan.service) return;
+  bool own = service_ && plan.service->key() == service_->key();
+  service_ = plan.service;
+  log.cluster = cluster_name(own, plan.service_port, true, service_->hostname);
+}
+
+void Record::answered(const Response& response) {
+  log.status = response.status;
+  answer_bytes_ = size_of(response.fields);
+  std::optional<std::string_view> status = http1::find(response.fields, "grpc-status");
+  if (std::optional<uint64_t> code = status ? parse_uint(*status) : std::nullopt)
+    grpc_status = static_cast<int>(*code);
+}
+
+void Record::tell(Worker& worker) {
+  log.duration = since_start();
+  log.bytes_received = uploaded;
+  log.bytes_sent = downloaded;
+  if (worker.access_log) worker.access_log(text_line(log));
+  RequestTotals totals{.grpc = grpc_,
+                       .status = log.status,
+                       .grpc_status = grpc_ ? grpc_status : std::nullopt,
+                       .request_bytes = head_bytes_ + uploaded,
+                       .response_bytes = answer_bytes_ + downloaded,
+                       .duration = Clock::now() - start_};
+  worker.telemetry.count(tunnel_.caller, {endpoint_, service_, log.flags}, totals);
+}
+
+}  // namespace ambientd::l7
