@@ -27,9 +27,9 @@ APT := clang-19 clang-format-19 clang-tidy-19 lld-19 llvm-19 libclang-rt-19-dev 
   curl python3 python3-h2 python3-pytest procps openssl
 
 OPT_release := -O2 -g1
-OPT_asan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# With the fuzzer's coverage, so that the fuzz targets need no build of their own.
+OPT_asan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 OPT_tsan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread
-OPT_fuzz := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g')
@@ -102,9 +102,9 @@ check: deps
 FUZZ ?= $(patsubst test/fuzz/fuzz_%.cc,%,$(wildcard test/fuzz/fuzz_*.cc))
 .PHONY: fuzz
 fuzz: deps
-	@$(MAKE) FLAVOR=fuzz $(FUZZ:%=build/fuzz/fuzz_%)
+	@$(MAKE) FLAVOR=asan $(FUZZ:%=build/asan/fuzz_%)
 	@set -e; for f in $(FUZZ); do echo "== fuzz $$f, $(SECONDS) s"; mkdir -p build/corpus/$$f test/fuzz/corpus/$$f; \
-	  build/fuzz/fuzz_$$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+	  build/asan/fuzz_$$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/corpus/$$f- build/corpus/$$f test/fuzz/corpus/$$f; done
 
 $(B)/fuzz_%: $(B)/test/fuzz/fuzz_%.o $(B)/libfuzzsupport.a $(LIBS)

@@ -113,7 +113,8 @@ void start(Shape shape, Filter filter) {
 void stop() {
   Output& out = output();
   out.logger.reset();
-  out.queue.reset();  // takes what is pending and joins; the last line lets go of the sink, which writes the rest
+  out.queue
+      .reset();  // takes what is pending and joins; the last line lets go of the sink, which writes the rest
 }
 
 Filter filter() {

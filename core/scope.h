@@ -43,7 +43,10 @@ class Scope {
   const std::optional<Error>& why() const { return why_; }
 
   // What a wait that ended with `error` really means: the scope's own reason where the scope ended it.
-  Error explain(Error error) const { return why_ ? *why_ : std::move(error); }
+  Error explain(Error error) const {
+    if (why_) return *why_;
+    return error;
+  }
 
  private:
   std::optional<Error> why_;
