@@ -32,7 +32,7 @@ std::expected<std::string, Cause> upgrade_of(const Head& head) {
 std::expected<Request, Cause> to_request(Head head) {
   if (head.version < 11) return std::unexpected(Cause::low_version);
   if (head.method == "CONNECT") return std::unexpected(Cause::upgrade_refused);
-  std::optional<Target> target = split_target(head.target);
+  std::optional<RequestTarget> target = split_target(head.target);
   if (!target) return std::unexpected(Cause::bad_request);
   std::expected<std::string, Cause> upgrade = upgrade_of(head);
   if (!upgrade) return std::unexpected(upgrade.error());

@@ -122,12 +122,12 @@ std::optional<std::string> normalize_path(std::string_view path) {
   return resolve_dots(speller.spelled).append(path.substr(question));
 }
 
-std::optional<Target> split_target(std::string_view target) {
+std::optional<RequestTarget> split_target(std::string_view target) {
   if (target.starts_with('/') || target == "*")
-    return Target{.scheme = {}, .authority = {}, .path = std::string(target)};
+    return RequestTarget{.scheme = {}, .authority = {}, .path = std::string(target)};
   size_t colon = target.find("://");
   if (colon == std::string_view::npos) return {};
-  Target out{.scheme = to_lower(target.substr(0, colon)), .authority = {}, .path = {}};
+  RequestTarget out{.scheme = to_lower(target.substr(0, colon)), .authority = {}, .path = {}};
   if (out.scheme != "http" && out.scheme != "https") return {};
   target.remove_prefix(colon + 3);
   size_t end = std::min(target.find_first_of("/?#"), target.size());

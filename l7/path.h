@@ -24,9 +24,9 @@ std::optional<unsigned char> escaped_byte(std::string_view text);
 // A request target of HTTP/1.1 taken apart (RFC 9112 §3.2). For `/a?b` and `*` only `path` is set; an
 // absolute form `http://host/a` has all three and its authority outranks Host. Nothing for anything else,
 // CONNECT's form too, and for user information in the authority.
-struct Target {
+struct RequestTarget {
   std::string scheme, authority, path;
 };
-std::optional<Target> split_target(std::string_view target);
+std::optional<RequestTarget> split_target(std::string_view target);
 
 }  // namespace ambientd::l7

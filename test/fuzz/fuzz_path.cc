@@ -41,6 +41,7 @@ void check(std::string_view given) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data), size);
   check(text);
-  if (std::optional<ambientd::l7::Target> target = ambientd::l7::split_target(text)) check(target->path);
+  if (std::optional<ambientd::l7::RequestTarget> target = ambientd::l7::split_target(text))
+    check(target->path);
   return 0;
 }

@@ -110,7 +110,7 @@ TEST_CASE("a target in absolute form is taken apart") {
                                          {"http://h?a", "http", "h", "/?a"},
                                          {"http://[::1]:80/", "http", "[::1]:80", "/"}}) {
     CAPTURE(c.target);
-    std::optional<Target> target = split_target(c.target);
+    std::optional<RequestTarget> target = split_target(c.target);
     REQUIRE(target);
     CHECK(target->scheme == c.scheme);
     CHECK(target->authority == c.authority);
