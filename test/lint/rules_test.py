@@ -38,6 +38,9 @@ class Headers(unittest.TestCase):
             self.assertEqual(found(rules.light_headers, f"#pragma once\n#include <{heavy}>\n", "core/x.h"), [2])
             self.assertEqual(found(rules.light_headers, f"#include <{heavy}>\n", "core/x.cc"), [])
 
+    def test_a_forward_declaration_is_light(self):
+        self.assertEqual(found(rules.light_headers, "#include <nlohmann/json_fwd.hpp>\n", "core/x.h"), [])
+
     def test_a_licence_line_is_wanted(self):
         self.assertEqual(found(rules.licence, "int x;\n"), [1])
         self.assertEqual(found(rules.licence, "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"), [])
