@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l7/proxy.h"
 #include "test/support/catch.h"
-#include "test/support/l7_world.h"
+#include "test/support/http_script.h"
 #include "test/support/run.h"
 
 using namespace ambientd;
 using Catch::Contains;
+using test::read_until;
 
 namespace {
-
-// Reads until `text` is in what has come; false when the stream ends before.
-Task<bool> read_until(Stream& from, std::string text, std::string& into) {
-  while (into.find(text) == into.npos) {
-    Result<Chunk> chunk = co_await from.read();
-    if (!chunk || chunk->eof) co_return false;
-    for (const iovec& piece : chunk->data) into.append(static_cast<char*>(piece.iov_base), piece.iov_len);
-    from.consume(total(chunk->data));
-  }
-  co_return true;
-}
 
 struct Upstream {
   std::string seen;                  // by all connections

@@ -36,7 +36,8 @@ config::Service service(const std::string& name, const std::string& vip,
 Task<void> run_tunnel(std::unique_ptr<TcpStream> stream, l7::Tunnel tunnel, World* world) {
   co_await l7::serve_stream(*stream, std::move(tunnel), world->worker);
   stream->close(Errc::closed);
-  --world->tunnels;
+  stream.reset();
+  if (--world->tunnels == 0) world->idle.set();
 }
 
 }  // namespace
@@ -106,6 +107,7 @@ std::unique_ptr<TcpStream> World::open(std::string_view authority, std::string_v
       .target = std::move(*target), .caller = caller, .peer = *SockAddr::parse("10.1.0.5:41000")};
   StreamPair pair;
   ++tunnels;
+  idle.reset();
   Loop::current().spawn("tunnel", run_tunnel(std::move(pair.far), std::move(tunnel), this));
   return std::move(pair.near);
 }

@@ -48,6 +48,7 @@ struct World {
   l7::Worker worker{connector, families, 0};
   std::vector<std::string> lines;  // of the access log
   size_t tunnels = 0;              // open
+  Event idle{"the last tunnel"};   // set when one ended and none is open
 };
 
 }  // namespace ambientd::test
