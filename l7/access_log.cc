@@ -12,6 +12,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// What could end a field or a line, or move a terminal's cursor.
+bool is_special(char c) {
+  auto byte = static_cast<unsigned char>(c);
+  return c == '"' || c == '\\' || byte < 0x20 || byte == 0x7f;
+}
+
 // A line grows field by field; every field is one word, or stands in quotes that nothing inside can close.
 class Line {
  public:
@@ -30,6 +36,7 @@ class Line {
   // A part of a quoted field.
   Line& quoted(std::string_view text) {
     if (text.empty()) return raw("-");
+    if (std::ranges::none_of(text, is_special)) return raw(text);
     for (char c : text) escape(c);
     return *this;
   }
@@ -37,13 +44,12 @@ class Line {
 
  private:
   void escape(char c) {
-    auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\')
-      text_.append({'\\', c});
-    else if (byte < 0x20 || byte == 0x7f)
-      text_ += fmt::format("\\x{:02x}", byte);
-    else
+    if (!is_special(c))
       text_ += c;
+    else if (c == '"' || c == '\\')
+      text_.append({'\\', c});
+    else
+      text_ += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
   }
 
   std::string text_;

@@ -51,18 +51,23 @@ std::string reset_details(std::string_view when, Cause cause, std::string_view t
                               transport_failure.empty() ? "" : "|", transport_failure));
 }
 
+// Only a refused dial explains itself to the client; the rest is for the log (Envoy does the same).
+std::string_view reason_of(Cause cause, const Note& note) {
+  return cause == Cause::connect_failed ? std::string_view(note.transport_failure) : std::string_view();
+}
+
 std::string body_of(Cause cause, const Note& note) {
   Outcome what = outcome(cause);
   if (!is_reset(cause)) return std::string(what.body);
-  return fmt::format(
-      "upstream connect error or disconnect/reset before headers. {}reset reason: {}{}{}",
-      note.retried ? "retried and the latest " : "", what.body,
-      note.transport_failure.empty() ? "" : ", transport failure reason: ", note.transport_failure);
+  std::string_view reason = reason_of(cause, note);
+  return fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}{}{}",
+                     note.retried ? "retried and the latest " : "", what.body,
+                     reason.empty() ? "" : ", transport failure reason: ", reason);
 }
 
 std::string details_of(Cause cause, const Note& note) {
   if (is_reset(cause))
-    return reset_details("upstream_reset_before_response_started", cause, note.transport_failure);
+    return reset_details("upstream_reset_before_response_started", cause, reason_of(cause, note));
   return note.details.empty() ? std::string(outcome(cause).details) : one_word(note.details);
 }
 

@@ -61,7 +61,7 @@ struct LocalReply {
 
 struct Note {
   std::string details;            // denied: the verdict's; bad_request: the codec's, if it has one
-  std::string transport_failure;  // why a dial failed, appended to the body: `TLS_error: ...`
+  std::string transport_failure;  // connect_failed: why; ends the body
   bool retried = false;           // an earlier attempt was made: other words, and URX beside the flag
 };
 

@@ -88,6 +88,13 @@ TEST_CASE("a failed dial says why, in the body and in the details") {
         "upstream_reset_before_response_started{remote_connection_failure|TLS_error:_bad_certificate}");
 }
 
+TEST_CASE("a dial that timed out does not tell the client about our network") {
+  LocalReply reply = local_reply(Cause::connect_timed_out, request("GET"),
+                                 {.details = {}, .transport_failure = "connect 10.0.0.7:15008: timed out"});
+  CHECK(reply.body.ends_with("reset reason: connection timeout"));
+  CHECK(reply.details == "upstream_reset_before_response_started{connection_timeout}");
+}
+
 TEST_CASE("used up retries are told") {
   LocalReply reply = local_reply(Cause::upstream_closed, request("GET"),
                                  {.details = {}, .transport_failure = {}, .retried = true});
