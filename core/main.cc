@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of contents: arguments to options, options to parts, parts put together, run, drained. Everything
 // it calls lives in a folder of its own.
+#include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -233,6 +234,7 @@ class Process {
     admin_.route("/config_dump", [this](const AdminRequest&) {
       return AdminResponse{200, config_dump_(), "application/json"};
     });
+    admin_.route("/debug/tasks", [this](const AdminRequest&) { return AdminResponse{200, tasks()}; });
     for (const char* path : {"/metrics", "/stats/prometheus"}) {
       stats_.route(path, [this](const AdminRequest& request) { return expose(request); });
     }
@@ -246,6 +248,19 @@ class Process {
     Status stats = stats_.listen({any.ip, options_.ports.stats});
     if (!stats) return stats;
     return readiness_.listen({any.ip, options_.ports.readiness});
+  }
+
+  // Who waits where, for how long: one line a story, by worker.
+  std::string tasks() {
+    std::vector<std::string> text(workers_.size());
+    workers_.each_and_wait([&text](size_t worker) {
+      Loop& loop = Loop::current();
+      loop.roots().each([&](Root& root) {
+        text[worker] += fmt::format("{}\t{}\t{}\t{} ms\n", worker, root.name(), root.waits_for(),
+                                    loop.now_ms() - root.started_ms());
+      });
+    });
+    return fmt::format("worker\tstory\twaits for\tage\n{}", fmt::join(text, ""));
   }
 
   AdminResponse expose(const AdminRequest& request) const {

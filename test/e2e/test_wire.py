@@ -240,7 +240,8 @@ def test_a_malformed_traceparent_or_baggage_is_ignored(mesh, neighbour, value):
 # Who may speak to us at all.
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 4096, b"\x16\x03\x01\xff\xff" + b"A" * 70000,
-                                  b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+                                  b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+                         ids=["nothing", "http1", "zeros", "bad-client-hello", "preface-in-clear"])
 def test_garbage_on_15008_is_dropped(mesh, neighbour, data):
     with mesh.stranger.connect(mesh.far.ip, 15008) as s:
         try:
@@ -275,7 +276,7 @@ def test_a_trust_domain_that_only_begins_alike_is_refused(mesh, neighbour):
 
 def test_a_certificate_of_another_root_is_refused(mesh, neighbour, tmp_path):
     other = Authority(tmp_path / "other")
-    other.cert.write_text(mesh.authority.cert.read_text() + other.cert.read_text())  # it believes us, we not it
+    other.cert.write_text(other.cert.read_text() + mesh.authority.cert.read_text())  # it believes us, we not it
     refused_by_tls(mesh, STRANGER, _Mixed(mesh.authority, other))
 
 

@@ -206,6 +206,7 @@ class HboneServer:
         self.listener, self.context, self.answer = listener, context, answer
         self.connects, self.settings, self.failures = [], [], []
         self._changed = threading.Condition()
+        self._accepted = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -219,6 +220,7 @@ class HboneServer:
     def _serve(self, sock):
         try:
             tls = secure(sock, self.context, server_side=True, timeout=None)
+            self._accepted.append(tls)
             self._converse(Connection(tls, client=False), tls.getpeercert())
         except (OSError, EOFError) as error:
             with self._changed:
@@ -267,10 +269,12 @@ class HboneServer:
             return self.connects[:count]
 
     def close(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        """Ends the listener and every connection: a pool must not find this server again behind the next one."""
+        for each in (self.listener, *self._accepted):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
         self.listener.close()
 
 
