@@ -58,8 +58,8 @@ std::string lookup_or(const Labels& labels, std::string_view key, std::string_vi
 
 bool subset(const Labels& wanted, const Labels& of) {
   return std::ranges::all_of(wanted, [&](const auto& pair) {
-    const std::string* value = lookup(of, pair.first);
-    return value != nullptr && *value == pair.second;
+    auto at = of.find(pair.first);
+    return at != of.end() && at->second == pair.second;
   });
 }
 

@@ -2,7 +2,6 @@
 #include "config/kubernetes/read.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "core/text.h"
 

@@ -16,7 +16,6 @@ policy::Authorization only_policy(std::string_view text) {
   return mesh.policies[0];
 }
 
-using policy::Match;
 using policy::StringMatch;
 
 }  // namespace
