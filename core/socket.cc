@@ -64,7 +64,7 @@ Result<Fd> tcp_socket(bool v6, uint32_t mark) {
   if (!fd) return fail(os_error(Errc::io, "socket", errno));
   if (mark != 0 && setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
     return fail(os_error(
-        Errc::io, fmt::format("SO_MARK {:#x} on a socket (CAP_NET_ADMIN is needed; run as root)", mark),
+        Errc::io, fmt::format("SO_MARK {:#x} on a socket (CAP_NET_ADMIN or CAP_NET_RAW is needed; run as root)", mark),
         errno));
   }
   return fd;
@@ -96,7 +96,7 @@ Status set_transparent(int fd, bool v6) {
   int failed = v6 ? setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &on, sizeof on) : 0;
   // An IPv6 socket that also carries IPv4 needs the IPv4 option as well.
   failed |= setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on);
-  if (failed) return fail(os_error(Errc::io, "IP_TRANSPARENT (CAP_NET_ADMIN is needed)", errno));
+  if (failed) return fail(os_error(Errc::io, "IP_TRANSPARENT (CAP_NET_ADMIN or CAP_NET_RAW is needed)", errno));
   return {};
 }
 

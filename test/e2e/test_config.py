@@ -126,7 +126,8 @@ def test_a_pods_namespace_that_is_not_there(mesh):
 
 
 def test_without_net_admin(mesh):
-    prefix = ["setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin"]
+    prefix = ["setpriv", "--bounding-set=-net_admin,-net_raw,-sys_admin",
+              "--inh-caps=-net_admin,-net_raw,-sys_admin"]
     one_error(start(mesh, *flags(mesh), prefix=prefix), "NET_ADMIN")
 
 
