@@ -13,7 +13,7 @@ constexpr size_t kBody = 32 << 20;
 constexpr size_t kInFlight = 4 << 20;  // what four socket buffers and nothing else may hold
 
 // Sends a response of kBody bytes and counts how many of them were taken.
-Task<void> pour(std::unique_ptr<TcpStream> stream, size_t* taken, Event* full) {
+Task<void> pour(std::unique_ptr<TcpStream> stream, size_t* taken, Event* full, Event* over) {
   std::string head;
   bool asked = co_await test::read_until(*stream, "\r\n\r\n", head);
   CHECK(asked);
@@ -34,9 +34,10 @@ Task<void> pour(std::unique_ptr<TcpStream> stream, size_t* taken, Event* full) {
   }
   std::string rest;
   co_await test::read_all(*stream, rest);
+  over->set();
 }
 
-Task<void> slow_reader(Scene& scene, size_t& taken, Event& full) {
+Task<void> slow_reader(Scene& scene, size_t& taken, Event& full, Event& over) {
   std::unique_ptr<TcpStream> client = scene.open("10.96.0.10:80");
   Status sent = co_await test::send_text(*client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(sent);
@@ -52,6 +53,7 @@ Task<void> slow_reader(Scene& scene, size_t& taken, Event& full) {
   client->finish();
   co_await scene.idle;
   scene.worker.upstreams.drain();
+  co_await over;
 }
 
 }  // namespace
@@ -60,10 +62,10 @@ TEST_CASE("a client that does not read stops the upstream, and gets all of the b
   Loop loop;
   Scene scene({});
   size_t taken = 0;
-  Event full("upstream cannot write");
+  Event full("upstream cannot write"), over("upstream");
   scene.connector.serve = [&](std::unique_ptr<TcpStream> stream) {
-    return pour(std::move(stream), &taken, &full);
+    return pour(std::move(stream), &taken, &full, &over);
   };
-  test::run(loop, slow_reader(scene, taken, full));
+  test::run(loop, slow_reader(scene, taken, full, over));
   CHECK(taken == kBody);
 }

@@ -86,7 +86,7 @@ TEST_CASE("connection: close of the client is honoured, and the upstream connect
   CHECK(scene.client.over.is_set());
   CHECK_THAT(scene.client.seen, Contains("connection: close\r\n"));
   CHECK(scene.upstream.seen.find("connection:") == std::string::npos);
-  CHECK(scene.worker.upstreams.idle() == 1);
+  CHECK(scene.kept == 1);
 }
 
 TEST_CASE("a WebSocket is upgraded by the upstream's 101 and carries bytes both ways after it") {
@@ -141,14 +141,14 @@ TEST_CASE("an answer that comes before the whole request ends the exchange, and 
                                {"big", std::string(91, 'x') + kGet},
                                {"big", "."}}));
   CHECK_THAT(scene.client.seen, StartsWith("HTTP/1.1 413 Payload Too Large\r\n"));
-  CHECK(scene.worker.upstreams.idle() <= 1);
+  CHECK(scene.kept <= 1);
   CHECK(scene.upstream.connections == 2);
 }
 
 TEST_CASE("when the client goes away the upstream is told at once") {
   Loop loop;
   Scene scene({{"\r\n\r\n", ""}});
-  test::run(loop, scene.play_out(kHttp, {{"", kGet}, {"", "!"}}));
+  test::run(loop, scene.play(kHttp, {{"", kGet}, {"", "!"}}));
   REQUIRE(scene.lines.size() == 1);
   CHECK_THAT(scene.lines[0], Contains(" 0 DC downstream_remote_disconnect "));
 }
@@ -156,10 +156,10 @@ TEST_CASE("when the client goes away the upstream is told at once") {
 TEST_CASE("a client that sends what is no chunk gets 400, and the upstream no end that looks complete") {
   Loop loop;
   Scene scene({{"ab", ""}});
-  test::run(loop,
-            scene.play_out(
-                kHttp, {{"", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"},
-                        {"", "zz\r\n"},
-                        {"HTTP/1.1 400 Bad Request\r\n", ""}}));
+  test::run(
+      loop,
+      scene.play(kHttp, {{"", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"},
+                         {"", "zz\r\n"},
+                         {"HTTP/1.1 400 Bad Request\r\n", ""}}));
   CHECK(scene.upstream.seen.find("0\r\n\r\n") == std::string::npos);
 }

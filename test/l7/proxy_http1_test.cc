@@ -13,24 +13,28 @@ namespace {
 struct Upstream {
   std::string seen;                  // by all connections
   std::vector<std::string> answers;  // one per request; the last is repeated
-  size_t requests = 0, connections = 0;
+  size_t requests = 0, connections = 0, open = 0;
+  Event over{"end of all connections"};
   size_t close_on = 0;  // a connection's n-th request gets no answer but its end
 };
 
 // Answers each request once its head is there.
 Task<void> answer_each(std::unique_ptr<TcpStream> stream, Upstream* upstream) {
   ++upstream->connections;
+  ++upstream->open;
+  upstream->over.reset();
   std::string input;
   for (size_t here = 1;; ++here) {
     bool whole = co_await read_until(*stream, "\r\n\r\n", input);
-    if (!whole || here == upstream->close_on) co_return;
+    if (!whole || here == upstream->close_on) break;
     size_t end = input.find("\r\n\r\n") + 4;
     upstream->seen += input.substr(0, end);
     input.erase(0, end);
     size_t at = std::min(upstream->requests++, upstream->answers.size() - 1);
     Status sent = co_await test::send_text(*stream, upstream->answers[at]);
-    if (!sent) co_return;
+    if (!sent) break;
   }
+  if (--upstream->open == 0) upstream->over.set();
 }
 
 struct Fixture : test::World {
@@ -44,6 +48,12 @@ struct Fixture : test::World {
   }
   Upstream upstream;
 };
+
+// Ends what the worker kept, so that the test ends clean.
+Task<void> wind_up(Fixture& world) {
+  world.worker.upstreams.drain();
+  if (world.upstream.open > 0) co_await world.upstream.over;
+}
 
 // Sends `text` on a tunnel and returns what comes until `until`, or all of it.
 Task<void> converse(test::World& world, std::string authority, std::string text, std::string until,
@@ -77,6 +87,7 @@ Task<void> simple_get(Fixture& world) {
   REQUIRE(world.connector.dialled.size() == 1);
   CHECK(world.connector.dialled[0].address.str() == "10.1.0.10:8080");
   CHECK(world.connector.dialled[0].identity->uri() == "spiffe://cluster.local/ns/default/sa/reviews");
+  co_await wind_up(world);
   REQUIRE(world.lines.size() == 1);
   CHECK_THAT(world.lines[0], Contains("\"GET /reviews/1?a=b HTTP/1.1\" 200 - via_upstream"));
 }
@@ -89,6 +100,7 @@ Task<void> pipelined(Fixture& world) {
   CHECK(a < b);
   CHECK(b < c);
   CHECK(world.upstream.connections == 1);
+  co_await wind_up(world);
 }
 
 Task<void> stale_connection(Fixture& world) {
@@ -97,6 +109,7 @@ Task<void> stale_connection(Fixture& world) {
   CHECK(world.worker.upstreams.idle() == 1);
   co_await converse(world, "10.96.0.10:80", kGet, "bbbbb", second);
   CHECK(world.upstream.connections == 2);
+  co_await wind_up(world);
 }
 
 Task<void> refused(test::World& world, std::string authority, std::string request, std::string expected) {

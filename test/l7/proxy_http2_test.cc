@@ -103,6 +103,7 @@ struct Http2Scene : Scene {
 Task<void> wind_up(Scene& scene) {
   co_await scene.idle;
   scene.worker.upstreams.drain();
+  co_await scene.upstream.over;
 }
 
 Task<void> wind_up(Http2Scene& scene) {

@@ -29,7 +29,7 @@ config::Mesh denying_mesh(uint16_t port) {
 TEST_CASE("a server that speaks first is heard on a port that is named tcp") {
   Loop loop;
   Scene scene({{"", "220 ready\r\n"}, {"QUIT\r\n", "bye"}, {"", "."}});
-  test::run(loop, scene.play_out("10.96.0.10:90", {{"220 ready\r\n", "QUIT\r\n"}, {"bye", "."}}));
+  test::run(loop, scene.play("10.96.0.10:90", {{"220 ready\r\n", "QUIT\r\n"}, {"bye", "."}}));
   REQUIRE(scene.lines.size() == 1);
   CHECK_THAT(scene.lines[0], Contains("\"- - -\" 0 - - "));
   CHECK_THAT(scene.lines[0], Contains(" 6 14 "));
@@ -40,14 +40,14 @@ TEST_CASE("what is no HTTP on an unnamed port is relayed byte for byte, also str
   std::string authority = GENERATE("10.96.0.10:9080", "10.1.0.20:6379");
   Loop loop;
   Scene scene({{"GET key\r\n", "$3\r\nfoo\r\n"}, {"", "."}});
-  test::run(loop, scene.play_out(authority, {{"", "GET key\r\n"}, {"foo\r\n", "."}}));
+  test::run(loop, scene.play(authority, {{"", "GET key\r\n"}, {"foo\r\n", "."}}));
   CHECK(scene.upstream.seen == "GET key\r\n");
 }
 
 TEST_CASE("half-close passes through a relayed connection") {
   Loop loop;
   Scene scene({{"all of it", ""}, {"", "late answer"}, {"", "."}});
-  test::run(loop, scene.play_out("10.96.0.10:90", {{"", "all of it"}, {"", "."}, {"late answer", ""}}));
+  test::run(loop, scene.play("10.96.0.10:90", {{"", "all of it"}, {"", "."}, {"late answer", ""}}));
   CHECK(scene.client.seen == "late answer");
 }
 

@@ -294,6 +294,17 @@ Task<void> drained(Site& site) {
   site.ztunnel.acceptor.reset();
 }
 
+Task<void> port_taken(Site& site) {
+  l7::Settings second = site.settings;
+  second.port = site.waypoint->port();
+  metrics::Registry registry(3);
+  l7::Waypoint other(site.workers, site.certificates, registry, second);
+  Status started = other.start();
+  REQUIRE_FALSE(started);
+  CHECK_THAT(started.error().detail, Contains(std::to_string(second.port)));
+  co_await wind_up(site);
+}
+
 }  // namespace
 
 TEST_CASE("a request crosses the waypoint: as itself, to the workload, with nothing but an authority") {
@@ -336,11 +347,5 @@ TEST_CASE("a draining waypoint answers what it has, closes, and listens no more"
 TEST_CASE("a port in use is an error that names it") {
   Loop loop;
   Site site;
-  l7::Settings second = site.settings;
-  second.port = site.waypoint->port();
-  metrics::Registry registry(3);
-  l7::Waypoint other(site.workers, site.certificates, registry, second);
-  Status started = other.start();
-  REQUIRE_FALSE(started);
-  CHECK_THAT(started.error().detail, Contains(std::to_string(second.port)));
+  test::run(loop, port_taken(site));
 }

@@ -28,12 +28,15 @@ struct Step {
 struct Script {
   std::vector<Step> steps;
   std::string seen;           // all that came
-  Event over{"script over"};  // the connection it was played on last has ended
+  Event over{"script over"};  // set while no connection plays it
   size_t connections = 0;     // how often it was played
+  size_t open = 0;
+  Script() { over.set(); }
 
   // Plays the steps on one connection, then reads on until it ends.
   static Task<void> play(std::unique_ptr<TcpStream> stream, Script* script) {
     ++script->connections;
+    ++script->open;
     script->over.reset();
     size_t from = script->seen.size();
     for (const Step& step : script->steps) {
@@ -49,7 +52,7 @@ struct Script {
       if (!sent) break;
     }
     co_await read_all(*stream, script->seen);
-    script->over.set();
+    if (--script->open == 0) script->over.set();
   }
 };
 
@@ -63,19 +66,17 @@ struct Scene : World {
     };
   }
 
-  // Plays the client on a tunnel to `authority`; returns when its connection has ended both ways.
+  // Plays the client on a tunnel to `authority`; returns when everything has ended.
   Task<void> play(std::string authority, std::vector<Step> steps) {
     client.steps = std::move(steps);
     co_await Script::play(open(authority), &client);
     co_await idle;
-  }
-
-  // The same, and returns when the upstream's connection has ended too.
-  Task<void> play_out(std::string authority, std::vector<Step> steps) {
-    co_await play(std::move(authority), std::move(steps));
+    kept = worker.upstreams.idle();
+    worker.upstreams.drain();
     co_await upstream.over;
   }
 
+  size_t kept = 0;  // upstream connections the worker kept for another request
   Script client, upstream;
 };
 
