@@ -18,6 +18,7 @@ Exchange::Exchange(Session& session)
 Exchange::~Exchange() { session_.detach(*this); }
 
 void Exchange::unlink_open() {
+  if (open_) session_.windows_ -= window_;
   Listed<Exchange>::unlink();
   open_ = false;
 }
@@ -107,9 +108,12 @@ void Exchange::consume(size_t n) {
 // A stream that drains all it gets earns a larger window; one that stalls keeps what it has.
 void Exchange::grow_window(size_t drained) {
   drained_ += drained;
-  if (queued_ > 0 || drained_ < window_ || window_ >= session_.limits_.stream_window_max || eof_) return;
+  if (queued_ > 0 || drained_ < window_ || eof_) return;
   drained_ = 0;
-  window_ = std::min(window_ * 2, session_.limits_.stream_window_max);
+  uint32_t wider = std::min(window_ * 2, session_.limits_.stream_window_max);
+  if (wider <= window_ || !session_.allows_growth(wider - window_)) return;
+  session_.windows_ += wider - window_;
+  window_ = wider;
   nghttp2_session_set_local_window_size(session_.h2_, NGHTTP2_FLAG_NONE, id_, static_cast<int32_t>(window_));
 }
 

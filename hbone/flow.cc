@@ -34,15 +34,24 @@ void Session::credit_connection() {
   size_t limit = limits_.queued_per_connection, reach = queued_ + limits_.connection_window;
   bool exhausted = budget.used > budget.limit;
   size_t keep = exhausted ? withheld_ : std::min(withheld_, reach > limit ? reach - limit : 0);
-  if (withheld_ > keep) {
-    nghttp2_session_consume_connection(h2_, withheld_ - keep);
+  // By hand, because nghttp2 would wait for half of the window to be consumed, and half may be withheld.
+  if (withheld_ - keep >= limits_.connection_window / 16) {
+    nghttp2_submit_window_update(h2_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(withheld_ - keep));
     withheld_ = keep;
+    mark_dirty();
   }
   if (!exhausted && queued_ < limit / 8 * 7) {
     stall_timer_.cancel();
   } else if (!stall_timer_.set()) {
     Loop::current().set_timer(stall_timer_, limits_.stall_ms);
   }
+}
+
+// Windows grow only as long as all of them, full, would leave a quarter of the bound to exchanges that come
+// later: so even if every grown one stalls, a neighbour still gets its bytes.
+bool Session::allows_growth(size_t by) const {
+  const Loop::Budget& budget = Loop::current().queued();
+  return budget.used <= budget.limit / 2 && windows_ + by <= limits_.queued_per_connection / 4 * 3;
 }
 
 // Over the bound for stall_ms: the exchange whose reader has not moved for longest gives its bytes back.

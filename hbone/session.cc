@@ -200,12 +200,14 @@ void Session::attach(Exchange& exchange, int32_t id) {
   exchange.id_ = id;
   exchange.open_ = true;
   open_.push_back(exchange);
+  windows_ += exchange.window_;
 }
 
 void Session::detach(Exchange& exchange) {
   if (exchange.open_) {
     if (!error_ && !(exchange.eof_ && exchange.finishing_)) reset(exchange, exchange.reset_code());
     nghttp2_session_set_stream_user_data(h2_, exchange.id_, nullptr);
+    exchange.unlink_open();
   }
   std::erase(fresh_, &exchange);
   std::erase(want_room_, &exchange);

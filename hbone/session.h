@@ -98,6 +98,7 @@ class Session final : public Closable, private Borrower {
   void queued(Exchange& exchange, size_t n);    // n bytes arrived and wait
   void unqueued(Exchange& exchange, size_t n);  // n of them went on
   void credit_connection();
+  bool allows_growth(size_t by) const;
   void reset_longest_stalled();
   void stash() override;
   void on_ping_due();
@@ -122,6 +123,7 @@ class Session final : public Closable, private Borrower {
   std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read
   size_t exchanges_ = 0;
   size_t queued_ = 0;    // bytes all exchanges hold
+  size_t windows_ = 0;   // bytes of window all open exchanges have
   size_t withheld_ = 0;  // connection credit not given yet
   Timer ping_timer_, stall_timer_, goaway_timer_;
   uint64_t ping_sent_ms_ = 0;  // 0: none is out

@@ -116,6 +116,48 @@ Task<void> neighbour_of_a_stalled_stream() {
   co_await both.end();
 }
 
+// Twenty streams that first drain well, so that their windows grow, and then all stall.
+Task<void> drain_then_stall(std::unique_ptr<Exchange> exchange, Event& release) {
+  Status answered = exchange->respond({{":status", "200"}}, false);
+  CHECK(answered);
+  std::string got;
+  co_await read_n(*exchange, 8 << 20, got);
+  co_await release;
+  exchange->close(Errc::closed);
+}
+
+Task<void> neighbour_of_many_grown_stalled_streams() {
+  Event release("release");
+  Both both([&release](std::unique_ptr<Exchange> e) {
+    bool stalls = find(e->head(), ":authority") == "10.0.0.1:1";
+    Loop::current().spawn("serve", stalls ? drain_then_stall(std::move(e), release) : echo(std::move(e)));
+  });
+  std::list<std::unique_ptr<Exchange>> tunnels;
+  std::list<Task<void>> sending;
+  for (int i = 0; i < 20; ++i) {
+    Result<std::unique_ptr<Exchange>> tunnel = both.client.request(connect_to("10.0.0.1:1"), false);
+    REQUIRE(tunnel);
+    tunnels.push_back(std::move(*tunnel));
+    sending.push_back(send_and_finish(*tunnels.back(), pattern(16 << 20, 6)));
+    sending.back().start();
+  }
+  // What 20 * 16 MiB leaves behind when nothing moves any more.
+  for (size_t before = 1, now = 0; before != now;) {
+    before = Loop::current().queued().used;
+    co_await Sleep(200);
+    now = Loop::current().queued().used;
+  }
+  CHECK(Loop::current().queued().used < (16 << 20));
+  std::string text = pattern(1 << 20, 7), got;
+  co_await one_echo(both.client, text, got);
+  CHECK((got == text));
+  CHECK(both.server.counts().stalled_resets == 0);
+  release.set();
+  for (Task<void>& each : sending) co_await each;
+  tunnels.clear();
+  co_await both.end();
+}
+
 // Streams that all stall may hold only so much; then the longest-stalled one is reset, the rest live.
 Task<void> bounded_queue() {
   Event release("release");
@@ -283,6 +325,10 @@ TEST_CASE("150 tunnels share one connection") {
 TEST_CASE("a stalled stream costs its neighbours nothing") {
   Loop loop;
   run(loop, neighbour_of_a_stalled_stream());
+}
+TEST_CASE("streams that stall after their windows grew leave room for a neighbour") {
+  Loop loop;
+  run(loop, neighbour_of_many_grown_stalled_streams());
 }
 TEST_CASE("queued bytes are bounded, and the longest-stalled stream pays") {
   Loop loop;

@@ -38,14 +38,14 @@ inline Task<void> read_n(Stream& from, size_t n, std::string& into) {
   while (n > 0) {
     Result<Chunk> chunk = co_await from.read();
     if (!chunk || chunk->eof) co_return;
+    size_t taken = 0;
     for (const iovec& piece : chunk->data) {
-      size_t take = std::min(n, piece.iov_len);
+      size_t take = std::min(n - taken, piece.iov_len);
       into.append(static_cast<char*>(piece.iov_base), take);
-      from.consume(take);
-      n -= take;
-      if (n == 0) break;
-      if (take < piece.iov_len) break;
+      taken += take;
     }
+    from.consume(taken);  // ends the loan
+    n -= taken;
   }
 }
 
