@@ -38,7 +38,8 @@ const Fields& Http2Exchange::trailers() const {
 Task<Result<Response>> Http2Exchange::response() {
   Status arrived = co_await stream_->headers();
   if (!arrived) co_return fail(std::move(arrived.error()));
-  Result<Response> response = to_response(stream_->head(), stream_->ended());
+  bool nothing_more = stream_->ended() && stream_->trailers().empty();
+  Result<Response> response = to_response(stream_->head(), nothing_more);
   if (response && upgrades_ && response->status == 200) response->status = 101;
   co_return response;
 }

@@ -11,7 +11,7 @@
 
 namespace ambientd::l7 {
 
-// `ended`: END_STREAM came with the section. An extended CONNECT for websocket (RFC 8441) becomes a GET that
+// `ended`: nothing follows, neither body nor trailers. An extended CONNECT for websocket (RFC 8441) becomes a GET that
 // upgrades; any other CONNECT fails with upgrade_refused.
 std::expected<Request, Cause> to_request(const hbone::Headers& section, bool ended);
 

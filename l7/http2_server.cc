@@ -73,7 +73,8 @@ Http2Server::Http2Server(Stream& transport, Handler& handler)
 Task<Status> Http2Server::serve() { co_return co_await session_.run(); }
 
 Task<void> Http2Server::answer(std::unique_ptr<hbone::Exchange> stream) {
-  std::expected<Request, Cause> request = to_request(stream->head(), stream->ended());
+  bool nothing_more = stream->ended() && stream->trailers().empty();
+  std::expected<Request, Cause> request = to_request(stream->head(), nothing_more);
   if (!request) {
     co_await refuse(*stream, request.error());
     co_return;

@@ -105,8 +105,7 @@ Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
   if (!failure) co_return;
   Cause cause = client.scope.closed() ? Cause::client_gone : failure->cause;
   record.log.transport_failure = failure->transport;
-  co_await reply(client, cause, {.details = {}, .transport_failure = failure->transport, .retried = again},
-                 record);
+  co_await reply(client, cause, {.details = {}, .transport_failure = failure->transport}, record);
 }
 
 // Nothing: the response began, and what became of it is in the record.

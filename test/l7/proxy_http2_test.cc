@@ -52,7 +52,7 @@ Task<void> answer_stream(std::unique_ptr<hbone::Exchange> stream, Backend* backe
   co_await test::read_all(*stream, backend->received);
   backend->received_trailers = stream->trailers();
   Status sent = stream->respond(backend->answer, false);
-  if (sent) sent = co_await test::send_text(*stream, backend->body);
+  if (sent && !backend->body.empty()) sent = co_await test::send_text(*stream, backend->body);
   if (sent) stream->finish_with(backend->trailers);
 }
 
@@ -135,6 +135,25 @@ Task<void> grpc_call(Http2Scene& scene, std::string authority) {
   CHECK(hbone::find(scene.backend.received_trailers, "x-client-sum") == "1");
   CHECK(hbone::find(scene.backend.heads.at(0), "te") == "trailers");
   CHECK(hbone::find(scene.backend.heads.at(0), ":path") == "/a.B/C");
+  CHECK(scene.backend.connections == 1);
+}
+
+// Head and trailers of the answer arrive together.
+Task<void> bodyless_calls(Http2Scene& scene) {
+  scene.backend.body.clear();
+  Client client(scene.open(kGrpc));
+  std::vector<std::unique_ptr<hbone::Exchange>> calls;
+  for (int i = 0; i < 50; ++i) calls.push_back(client.ask(request_head("POST", "/a.B/C"), true));
+  for (std::unique_ptr<hbone::Exchange>& call : calls) {
+    Status arrived = co_await call->headers();
+    CHECK(arrived);
+    std::string got;
+    co_await test::read_all(*call, got);
+    CHECK(hbone::find(call->trailers(), "grpc-status") == "0");
+  }
+  calls.clear();
+  co_await client.leave();
+  co_await wind_up(scene);
   CHECK(scene.backend.connections == 1);
 }
 
@@ -229,6 +248,12 @@ TEST_CASE("gRPC passes end to end with trailers both ways, and calls share one u
   Loop loop;
   Http2Scene scene;
   test::run(loop, grpc_call(scene, authority));
+}
+
+TEST_CASE("fifty calls at once share one dial, and trailers without a body stay trailers") {
+  Loop loop;
+  Http2Scene scene;
+  test::run(loop, bodyless_calls(scene));
 }
 
 TEST_CASE("an HTTP/2 request reaches an HTTP/1.1 upstream in chunks, and its trailers come back") {
