@@ -29,7 +29,7 @@ struct Pool::Connection {
 
 struct Pool::Entry {
   PoolKey key;
-  bool dialing = false;
+  std::optional<Scope> dialing;  // what the one dial waits for, while there is one
   std::vector<Connection*> connections;
   List<Place> waiting;
 };
@@ -65,7 +65,8 @@ Task<Result<std::unique_ptr<Exchange>>> Pool::open(PoolKey key, Dialer& dialer, 
       if (exchange || session->usable()) co_return std::move(exchange);
       continue;
     }
-    if (!std::exchange(entry.dialing, true)) {
+    if (!entry.dialing) {
+      entry.dialing.emplace();
       Loop::current().spawn("hbone connection to " + key.to.str(), drive(&entry, &dialer));
     }
     Place place;
@@ -94,7 +95,7 @@ void Pool::forget_if_unused(Entry& entry) {
 
 Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer* dialer) {
   const PoolKey& key = entry->key;
-  Scope scope;
+  Scope& scope = *entry->dialing;
   Deadline deadline(scope, limits_.connect_ms,
                     {Errc::hbone_timed_out,
                      fmt::format("connection timed out, maybe a NetworkPolicy is blocking HBONE port {}: {}",
@@ -119,7 +120,7 @@ Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer*
 
 Task<void> Pool::drive(Entry* entry, Dialer* dialer) {
   Result<std::unique_ptr<Connection>> connection = co_await dial(entry, dialer);
-  entry->dialing = false;
+  entry->dialing.reset();
   if (!connection) {
     settle(*entry, connection.error());
     forget_if_unused(*entry);
@@ -149,6 +150,14 @@ void Pool::reconsider(const WorkloadCertificate& now) {
     for (Connection* each : entry->connections) {
       if (!now.trusts(each->root)) each->session->drain();
     }
+  }
+}
+
+void Pool::close() {
+  draining_ = true;
+  for (auto& [key, entry] : entries_) {
+    if (entry->dialing) entry->dialing->close({Errc::draining, "pool draining"});
+    for (Connection* each : entry->connections) each->session->close(Errc::draining);
   }
 }
 

@@ -69,6 +69,7 @@ class Pool {
   // A certificate was replaced: connections whose peer it would no longer trust are drained.
   void reconsider(const WorkloadCertificate& now);
   void drain();  // GOAWAY on all; nothing new is dialled
+  void close();  // ends all connections and dials now; empty() follows
   bool empty() const { return entries_.empty(); }
   size_t connections() const;
 

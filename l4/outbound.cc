@@ -49,19 +49,26 @@ Flow flow_of(const Captured& call) {
   return flow;
 }
 
+// A CONNECT that crossed the peer's GOAWAY was provably not processed: it is sent once more, on a connection
+// of its own making.
+Task<Result<std::unique_ptr<hbone::Exchange>>> open_tunnel(PodWorker& pod, const Captured& call,
+                                                           const hbone::Connect& request, Scope& scope) {
+  Result<std::unique_ptr<hbone::Exchange>> tunnel =
+      co_await hbone::open_tunnel(pod.pool, pool_key(call), pod, request, scope);
+  if (tunnel || tunnel.error().code != Errc::refused_stream || scope.closed()) co_return tunnel;
+  co_return co_await hbone::open_tunnel(pod.pool, pool_key(call), pod, request, scope);
+}
+
 Task<Result<std::unique_ptr<Stream>>> open_hbone(PodWorker& pod, const Captured& call, Scope& scope) {
   hbone::Connect request = connect_request(call);
   Deadline deadline(scope, pod.worker.settings.answer_ms,
                     {Errc::timed_out, fmt::format("{} did not answer the CONNECT to {} in time",
                                                   call.decision.to.str(), request.authority)});
-  Result<std::unique_ptr<hbone::Exchange>> tunnel =
-      co_await hbone::open_tunnel(pod.pool, pool_key(call), pod, request, scope);
-  if (!tunnel) {
-    Error error = std::move(tunnel.error());
-    if (error.code == Errc::reset && !scope.closed()) error = {Errc::http2, "h2 failed: " + error.detail};
-    co_return fail(std::move(error));
-  }
-  co_return std::unique_ptr<Stream>(std::move(*tunnel));
+  Result<std::unique_ptr<hbone::Exchange>> tunnel = co_await open_tunnel(pod, call, request, scope);
+  if (tunnel) co_return std::unique_ptr<Stream>(std::move(*tunnel));
+  Error error = std::move(tunnel.error());
+  if (error.code == Errc::reset && !scope.closed()) error = {Errc::http2, "h2 failed: " + error.detail};
+  co_return fail(std::move(error));
 }
 
 Task<Result<std::unique_ptr<Stream>>> open_plain(PodWorker& pod, const Captured& call, Scope& scope) {

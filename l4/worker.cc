@@ -122,6 +122,7 @@ void Worker::cut() {
   const Error why{Errc::draining, "connection closed due to connection drain"};
   live.each([&why](Live& each) { each.scope.close(why); });
   incoming.each([](Incoming& each) { each.session.close(Errc::draining); });
+  for (std::unique_ptr<PodWorker>& each : pods) each->pool.close();
 }
 
 Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod) {

@@ -234,6 +234,27 @@ Task<void> silent_peer() {
   co_await f.end();
 }
 
+// Closing does not wait for the dial's deadline.
+Task<void> closed_while_dialling() {
+  Fixture f;
+  Result<Fd> silent = tcp_socket(false, 0);
+  REQUIRE(silent);
+  REQUIRE(listen_on(silent->get(), *SockAddr::parse("127.0.0.1:0"), 16));
+  co_await echo_once(f, f.key(), "an open connection, too");
+  PoolKey key = f.key();
+  key.to = *local_address(silent->get());
+  Errc code{};
+  std::string detail;
+  Task<void> waits = expect_failure(f, key, code, detail);
+  waits.start();
+  uint64_t before = Loop::current().now_ms();
+  f.pool.close();
+  co_await waits;
+  CHECK(code == Errc::draining);
+  co_await f.end();
+  CHECK(Loop::current().now_ms() - before < 5000);
+}
+
 Task<void> roots_change() {
   Fixture f;
   co_await echo_once(f, f.key(), "before");
@@ -286,6 +307,10 @@ TEST_CASE("a refused tunnel names the status and leaves the connection alone") {
 TEST_CASE("a peer that never shakes hands is given up by the deadline") {
   Loop loop;
   run(loop, silent_peer());
+}
+TEST_CASE("a pool that is closed ends its connections and dials at once") {
+  Loop loop;
+  run(loop, closed_while_dialling());
 }
 TEST_CASE("a removed root drains the connections it had verified") {
   Loop loop;
