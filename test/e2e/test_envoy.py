@@ -50,7 +50,7 @@ def test_bulk_both_ways_at_once(mesh, _, source, address, app):
         sender.start()
         assert drain(s) == (SIZE, checksum(SIZE, b"server"))
         sender.join()
-        assert server.took == [(SIZE, sent[0])]
+        assert server.took() == [(SIZE, sent[0])]
 
 
 @pytest.mark.parametrize("_, source, address, app", WAYS, ids=IDS)

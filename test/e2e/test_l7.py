@@ -310,7 +310,8 @@ def test_weights(mesh):
      ["-X", "PUT", "-H", "h: 1"])])
 def test_a_match_selects_its_backend_and_others_do_not(mesh, match, path, flags):
     rules = [{"matches": [match], "backendRefs": [{"name": "far", "port": 80}]},
-             {"backendRefs": [{"name": "near", "port": 80}]}]
+             {"matches": [{"path": {"type": "RegularExpression", "value": "/.*"}}],  # ranks below any other
+              "backendRefs": [{"name": "near", "port": 80}]}]
     with mesh.edited(k8s.route("demo/web", "web", rules)):
         for _ in range(4):
             assert json.loads(get(mesh, path, *flags)[2])["name"] == "far-0"

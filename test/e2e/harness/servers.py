@@ -85,14 +85,23 @@ class Bulk(Server):
     """Both ways at once: takes everything, sends `size` bytes, ends with the checksum of what it took."""
 
     def __init__(self, pod, port, size):
-        self.size, self.took = size, []
+        self.size, self._took, self._changed = size, [], threading.Condition()
         super().__init__(pod, port)
 
     def serve(self, connection):
         sender = threading.Thread(target=pour, args=(connection, self.size, b"server"), daemon=True)
         sender.start()
-        self.took.append(drain(connection))
+        took = drain(connection)
+        with self._changed:
+            self._took.append(took)
+            self._changed.notify_all()
         sender.join()
+
+    def took(self, timeout=20):
+        """(bytes, crc32) of every connection so far, once there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._took, timeout)
+            return list(self._took)
 
 
 class Silent(Server):
