@@ -82,6 +82,9 @@ Loop::Loop() : timers_(uv_hrtime() / 1000000) {
 }
 
 Loop::~Loop() {
+  drop_posted();
+  // A story that never ended is abandoned where it waits; its sockets must not keep us here.
+  uv_walk(&uv_, [](uv_handle_t* each, void*) { uv_unref(each); }, nullptr);
   destroy(async_);
   destroy(timer_);
   destroy(prepare_);
@@ -104,6 +107,13 @@ void Loop::post(std::move_only_function<void()> work) {
   std::lock_guard lock(mutex_);
   posted_.push_back(std::move(work));
   uv_async_send(async_);
+}
+
+// What was posted too late to run goes, and may still use the loop while it does.
+void Loop::drop_posted() {
+  std::vector<std::move_only_function<void()>> late;  // destroyed after the lock is released
+  std::lock_guard lock(mutex_);
+  late.swap(posted_);
 }
 
 void Loop::run_posted() {

@@ -45,6 +45,8 @@ class Root : public Listed<Root> {
 class Loop {
  public:
   Loop();
+  // Stories should have ended: one that still waits is never resumed, and what it holds goes with the
+  // process.
   ~Loop();
   Loop(const Loop&) = delete;
 
@@ -122,6 +124,7 @@ class Loop {
   void drain();
   void rearm_timer();
   void run_posted();
+  void drop_posted();
 
   uv_loop_t uv_;
   uv_async_t* async_;

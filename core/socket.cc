@@ -64,7 +64,8 @@ Result<Fd> tcp_socket(bool v6, uint32_t mark) {
   if (!fd) return fail(os_error(Errc::io, "socket", errno));
   if (mark != 0 && setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
     return fail(os_error(
-        Errc::io, fmt::format("SO_MARK {:#x} on a socket (CAP_NET_ADMIN or CAP_NET_RAW is needed; run as root)", mark),
+        Errc::io,
+        fmt::format("SO_MARK {:#x} on a socket (CAP_NET_ADMIN or CAP_NET_RAW is needed; run as root)", mark),
         errno));
   }
   return fd;
@@ -96,7 +97,8 @@ Status set_transparent(int fd, bool v6) {
   int failed = v6 ? setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &on, sizeof on) : 0;
   // An IPv6 socket that also carries IPv4 needs the IPv4 option as well.
   failed |= setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on);
-  if (failed) return fail(os_error(Errc::io, "IP_TRANSPARENT (CAP_NET_ADMIN or CAP_NET_RAW is needed)", errno));
+  if (failed)
+    return fail(os_error(Errc::io, "IP_TRANSPARENT (CAP_NET_ADMIN or CAP_NET_RAW is needed)", errno));
   return {};
 }
 
@@ -178,8 +180,7 @@ Acceptor::Acceptor(Fd listening, std::function<void(Fd)> accepted)
 
 // The story owns its state from here: it ends, and closes the socket, at the loop's next turn.
 Acceptor::~Acceptor() {
-  state_->stopped = true;
-  state_->accepted = nullptr;
+  state_->stopped = true;  // `accepted` may be running right now: it goes with its state
   state_->waiter.wake();
 }
 
@@ -197,13 +198,12 @@ Task<void> Acceptor::run(State* state) {
         state->accepted(std::move(fd));
         continue;
       }
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        co_await Sleep(kPauseMs);
-      } else if (errno != ECONNABORTED && errno != EINTR) {
-        state->poll.not_readable();
-      }
+      int err = errno;
+      if (err == ECONNABORTED || err == EINTR) continue;
+      if (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM) co_await Sleep(kPauseMs);
       break;
     }
+    state->poll.not_readable();  // back to the loop: what is left raises the event again
   }
 }
 

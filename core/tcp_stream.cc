@@ -59,8 +59,8 @@ bool TcpStream::poll_read(Result<Chunk>& out) {
     out = Chunk{.eof = true};
     return true;
   }
-  // A short read has drained the socket; more will raise a new event.
-  if (static_cast<size_t>(n) < room.size()) poll_.not_readable();
+  // One recv() a turn, whatever is left: a fast sender must not keep the loop from its other sockets.
+  poll_.not_readable();
   lent_ = {room.data(), static_cast<size_t>(n)};
   Loop::current().rx().lend(*this);
   return lend(out);

@@ -8,6 +8,8 @@ namespace ambientd {
 void Timer::cancel() { unlink(); }
 
 void Timers::set(Timer& timer, uint64_t now_ms, uint64_t after_ms) {
+  static constexpr uint64_t kForever = uint64_t{1} << 50;  // ms; keeps the sums below from overflowing
+  after_ms = std::min(after_ms, kForever);
   // Rounded up past the current tick: never early.
   timer.due_ = std::max((now_ms + after_ms) / kTickMs + 1, now_ + 1);
   place(timer);

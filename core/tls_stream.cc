@@ -69,12 +69,11 @@ long TlsStream::bio_ctrl(BIO*, int command, long, void*) { return command == BIO
 TlsStream::Fill TlsStream::fill() {
   std::span<uint8_t> room = Loop::current().rx().take();
   ssize_t n = recv(fd_.get(), room.data(), room.size(), 0);
+  poll_.not_readable();  // one recv() a turn: a fast sender must not keep the loop from its other sockets
   if (n > 0) {
-    if (static_cast<size_t>(n) < room.size()) poll_.not_readable();
     wire_in_ = room.first(static_cast<size_t>(n));
     return Fill::got;
   }
-  poll_.not_readable();
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Fill::nothing;
   fail_with(n < 0 ? os_error(Errc::reset, "receive", errno)
                   : Error{Errc::eof, "connection closed without a TLS close_notify"});

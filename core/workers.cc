@@ -2,19 +2,19 @@
 #include "core/workers.h"
 
 #include <future>
-#include <latch>
 
 namespace ambientd {
 
-Workers::Workers(size_t count) {
+Workers::Workers(size_t count) : stopped_(static_cast<ptrdiff_t>(count)) {
   for (size_t i = 0; i < count; ++i) {
     auto worker = std::make_unique<Worker>();
     std::promise<Loop*> ready;
     std::future<Loop*> loop = ready.get_future();
-    worker->thread = std::thread([ready = std::move(ready)]() mutable {
+    worker->thread = std::thread([this, ready = std::move(ready)]() mutable {
       Loop mine;
       ready.set_value(&mine);
       mine.run();
+      stopped_.arrive_and_wait();
     });
     worker->loop = loop.get();
     workers_.push_back(std::move(worker));

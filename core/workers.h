@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -32,6 +33,7 @@ class Workers {
     Loop* loop = nullptr;
     std::thread thread;
   };
+  std::latch stopped_;  // loops live until all have stopped: one may still post to another
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

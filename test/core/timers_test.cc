@@ -68,3 +68,14 @@ TEST_CASE("a cancelled or destroyed timer does not fire, and one may set itself 
   CHECK(fired == 3);
   CHECK_FALSE(wheel.next(1000));
 }
+
+TEST_CASE("a timer for ever neither fires at once nor stops the others") {
+  Timers wheel(1000);
+  bool ever = false, soon = false;
+  Timer forever([&] { ever = true; }), other([&] { soon = true; });
+  wheel.set(forever, 1000, UINT64_MAX);
+  wheel.set(other, 1000, 50);
+  for (uint64_t now = 1000; now < 10'000'000; now += 1000) wheel.advance(now);
+  CHECK(soon);
+  CHECK_FALSE(ever);
+}
