@@ -25,7 +25,9 @@ void Downstreams::take(Fd fd, std::atomic<size_t>& load) {
     return;
   }
   if (handshaking_.size() >= limits_.handshakes) {
-    handshaking_.front().scope.close({Errc::overloaded, "too many TLS handshakes at once"});
+    Downstream& oldest = handshaking_.front();
+    oldest.unlink();
+    oldest.scope.close({Errc::overloaded, "too many TLS handshakes at once"});
   }
   Loop::current().spawn("waypoint connection", serve(std::move(fd), &load));
 }

@@ -25,8 +25,8 @@ class Http1Server::Exchange final : public ServerExchange {
   Task<Status> respond(Response head, bool end) override {
     if (end) head.has_body = false;
     bool final_answer = head.status >= 200 || head.status == 101;
-    if (final_answer && (server_.draining_ || head.status == 101)) keep_alive_ = false;
-    answered_ = answered_ || final_answer;
+    if (final_answer && (server_.draining_ || head.status == 101 || body_in_doubt())) keep_alive_ = false;
+    continued_ = continued_ || head.status == 100;
     bool stays = keep_alive_ || !final_answer;
     Status sent = co_await server_.stream_.send_head(to_head(head, head_request_, stays));
     if (sent && end) ended_ = true;
@@ -44,6 +44,11 @@ class Http1Server::Exchange final : public ServerExchange {
     co_return ended;
   }
 
+  // A client that was not told to continue may send its body or its next request: nobody can tell
+  // (RFC 9110 §10.1.1).
+  bool body_in_doubt() const {
+    return request.expect_continue && !continued_ && !server_.stream_.message_read();
+  }
   bool keep_alive() const { return keep_alive_; }
   bool ended() const { return ended_; }  // a whole answer went out
 
@@ -52,7 +57,7 @@ class Http1Server::Exchange final : public ServerExchange {
   bool keep_alive_;
   bool head_request_ = false;
   bool takes_trailers_ = false;
-  bool answered_ = false;
+  bool continued_ = false;
   bool ended_ = false;
 };
 
@@ -113,20 +118,21 @@ Task<bool> Http1Server::serve_one(http1::Head head) {
   idle_ = true;
   if (raw_) co_return false;
   bool whole = exchange.ended();
-  if (whole && !stream_.message_read()) whole = co_await read_the_rest();
-  bool leaving = !whole || !exchange.keep_alive() || draining_;
-  if (leaving && whole) transport_.finish();
+  if (whole && !stream_.message_read() && exchange.keep_alive()) whole = co_await read_the_rest();
+  leaving_ = !whole || !exchange.keep_alive() || draining_;
+  if (leaving_ && whole) transport_.finish();
   if (!whole) transport_.close(Errc::closed);
-  if (leaving) stream_.read_end().set();
+  if (leaving_) stream_.read_end().set();
   Scope scope;
   scope.add(*this);
-  uint64_t patience = leaving ? limits_.linger_ms : limits_.idle_ms;
+  uint64_t patience = leaving_ ? limits_.linger_ms : limits_.idle_ms;
   Deadline deadline(scope, patience, {Errc::timed_out, "HTTP/1 connection idle"});
   co_await watching;  // for the first byte of the next request
-  co_return !leaving && !exchange.scope.closed();
+  co_return !leaving_ && !exchange.scope.closed();
 }
 
-// The client is gone when its connection ends before the next request began.
+// The client is gone when its connection ends before the next request began. What it sends to a connection
+// that we are leaving is dropped, so that our answer is not lost to a reset.
 Task<void> Http1Server::watch(Scope& scope) {
   co_await stream_.read_end();
   for (;;) {
@@ -135,7 +141,8 @@ Task<void> Http1Server::watch(Scope& scope) {
       scope.close({Errc::eof, "the client closed its connection"});
       co_return;
     }
-    if (!chunk->data.empty()) co_return;
+    if (!leaving_ && !chunk->data.empty()) co_return;
+    transport_.consume(total(chunk->data));
   }
 }
 

@@ -46,7 +46,8 @@ class Http1Server final : public Closable, public Listed<Http1Server> {
   Http1Stream stream_;
   bool draining_ = false;
   bool idle_ = true;
-  bool raw_ = false;  // an upgrade took the connection over
+  bool leaving_ = false;  // the last answer has been given
+  bool raw_ = false;      // an upgrade took the connection over
 };
 
 }  // namespace ambientd::l7

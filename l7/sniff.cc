@@ -22,14 +22,14 @@ bool starts_a_method(std::string_view text) {
   return std::ranges::any_of(kMethods, [&](std::string_view method) { return method.starts_with(text); });
 }
 
-// `method SP target SP HTTP/1.x`, as much of it as is there.
-Sniffed sniff_request_line(std::string_view text) {
+// `method SP target SP HTTP/1.x`, as much of it as is there. `enough`: it is judged by that.
+Sniffed sniff_request_line(std::string_view text, bool enough) {
   size_t space = text.find(' ');
   if (space == text.npos) return starts_a_method(text) ? Sniffed::more : Sniffed::other;
   std::string_view method = text.substr(0, space);
   if (std::ranges::find(kMethods, method) == kMethods.end()) return Sniffed::other;
   size_t end = text.find('\n');
-  if (end == text.npos) return text.size() < kLongestLook ? Sniffed::more : Sniffed::http1;
+  if (end == text.npos) return enough ? Sniffed::http1 : Sniffed::more;
   std::string_view line = text.substr(0, end);
   return line.find(" HTTP/1.") != line.npos ? Sniffed::http1 : Sniffed::other;
 }
@@ -37,11 +37,13 @@ Sniffed sniff_request_line(std::string_view text) {
 }  // namespace
 
 Sniffed sniff(std::string_view first_bytes) {
+  first_bytes = first_bytes.substr(0, kLongestLook);
+  bool enough = first_bytes.size() == kLongestLook;
   if (first_bytes.starts_with(kPreface)) return Sniffed::http2;
-  if (first_bytes.empty() || kPreface.starts_with(first_bytes)) return Sniffed::more;
-  while (first_bytes.starts_with("\r\n")) first_bytes.remove_prefix(2);  // RFC 9112 §2.2
+  if (kPreface.starts_with(first_bytes)) return Sniffed::more;
+  if (first_bytes.starts_with("\r\n")) first_bytes.remove_prefix(2);  // RFC 9112 §2.2
   if (first_bytes.empty() || first_bytes == "\r") return Sniffed::more;
-  return sniff_request_line(first_bytes);
+  return sniff_request_line(first_bytes, enough);
 }
 
 Task<Result<Sniffed>> Peeked::detect() {
