@@ -77,12 +77,13 @@ class Decider {
                                           "': calls through a network gateway are not supported yet");
   }
 
-  Result<Decision> through(const config::GatewayAddress& waypoint, ServicePtr service = nullptr) const {
+  Result<Decision> through(const config::GatewayAddress& waypoint,
+                           const ServicePtr& reached = nullptr) const {
     Result<Waypoint> found = find_waypoint(snapshot_, waypoint, call_, random_ >> 32);
     if (!found) return fail(std::move(found.error()));
     if (found->workload->network != call_.self.network) return elsewhere(*found->workload);
     return Decision{Decision::Protocol::hbone,    found->address,  call_.target.str(),
-                    std::move(found->identities), found->workload, service_ ? service_ : std::move(service)};
+                    std::move(found->identities), found->workload, service_ ? service_ : reached};
   }
 
   Result<Decision> straight(Upstream& upstream) const {

@@ -110,18 +110,19 @@ Result<Accepted> addresses(int fd) {
   return Accepted{*from, *target};
 }
 
+void carry_on(Worker& worker, size_t place, Fd app, Captured call) {
+  std::string name = "call to " + call.target.str();
+  worker.loop.spawn(std::move(name), carry_call(worker.pods[place].get(), std::move(app), std::move(call)));
+}
+
 void hand_over(PodWorker& pod, Fd app, Captured call) {
   Worker& here = pod.worker;
   size_t place = 0;
   while (here.pods[place].get() != &pod) ++place;
   Worker& owner = *here.all[owner_of(call, here.all.size())];
-  if (&owner == &here) {
-    here.loop.spawn("call to " + call.target.str(), carry_call(&pod, std::move(app), std::move(call)));
-    return;
-  }
+  if (&owner == &here) return carry_on(here, place, std::move(app), std::move(call));
   owner.loop.post([&owner, place, app = std::move(app), call = std::move(call)]() mutable {
-    std::string name = "call to " + call.target.str();
-    owner.loop.spawn(std::move(name), carry_call(owner.pods[place].get(), std::move(app), std::move(call)));
+    carry_on(owner, place, std::move(app), std::move(call));
   });
 }
 

@@ -125,7 +125,11 @@ Task<Result<Fd>> call(Scope& scope) {
   co_return co_await connect(std::move(*fd), kVip, scope);
 }
 
-Task<void> one_request(size_t size, int& left) {
+struct Countdown {
+  int left;
+};
+
+Task<void> one_request(size_t size, Countdown& calls) {
   Scope scope;
   Result<Fd> fd = co_await call(scope);
   REQUIRE(fd);
@@ -136,16 +140,16 @@ Task<void> one_request(size_t size, int& left) {
   co_await ambientd::test::read_all(app, answer);
   co_await sends;
   CHECK(answer == text);
-  --left;
+  --calls.left;
 }
 
 Task<void> many_requests(Node& node) {
   App app;
   constexpr int kCalls = 60;
-  int left = kCalls;
+  Countdown calls{kCalls};
   for (int i = 0; i < kCalls; ++i)
-    node.loop.spawn("request", one_request(static_cast<size_t>(i) * 4096 + 1, left));
-  while (left > 0) co_await Sleep(2);
+    node.loop.spawn("request", one_request(static_cast<size_t>(i) * 4096 + 1, calls));
+  while (calls.left > 0) co_await Sleep(2);
   while (node.count("connection complete") < 2 * kCalls) co_await Sleep(2);
   CHECK(node.count("error=") == 0);
 }
