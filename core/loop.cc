@@ -166,7 +166,7 @@ std::vector<uint8_t> Loop::take_buffer() {
 
 void Loop::give_buffer(std::vector<uint8_t> buffer) {
   static constexpr size_t kSpares = 4;
-  if (spare_buffers_.size() >= kSpares) return;
+  if (buffer.capacity() == 0 || spare_buffers_.size() >= kSpares) return;
   buffer.clear();
   spare_buffers_.push_back(std::move(buffer));
 }

@@ -107,10 +107,35 @@ class Loop {
 
   List<Root>& roots() { return roots_; }
 
+  // Whoever gives no credit while the budget is exhausted, and is told when it no longer is.
+  class Starved : public Listed<Starved> {
+   public:
+    virtual void fed() = 0;
+
+   protected:
+    ~Starved() = default;
+  };
+
   // Bytes queued for slow readers on this loop (design: at most 64 MiB).
   struct Budget {
     size_t used = 0;
     size_t limit = 64 << 20;
+    List<Starved> starved;
+
+    bool exhausted() const { return used > limit; }
+    void take(size_t n) { used += n; }
+    void give_back(size_t n) {
+      bool was = exhausted();
+      used -= n;
+      if (!was || exhausted()) return;
+      List<Starved> now;
+      now.take(starved);
+      while (!now.empty()) {
+        Starved& each = now.front();
+        each.unlink();
+        each.fed();
+      }
+    }
   };
   Budget& queued() { return queued_; }
 

@@ -75,7 +75,8 @@ class Stream : public Closable {
   // → Result<Chunk>: bytes, eof, or why there are none: reset, closed, timed_out, tls, http2, …
   [[nodiscard]] ReadAwaiter read() { return ReadAwaiter(*this); }
   virtual void consume(size_t n) = 0;
-  // → Result<size_t>: how many bytes were taken, in order; 0 after a wait (see WriteAwaiter).
+  // → Result<size_t>: how many bytes were taken, in order; 0 after a wait (see WriteAwaiter). A transport
+  // (TCP, TLS, a tunnel) that is given nothing comes back once it holds no bytes of earlier writes.
   [[nodiscard]] WriteAwaiter write(std::span<const iovec> data) { return WriteAwaiter(*this, data); }
   // Ends our direction once what was written is out. No write may follow.
   virtual void finish() = 0;
@@ -92,8 +93,8 @@ class Stream : public Closable {
   // True when `out` is set; false when nothing fits: then writer_.wake() follows.
   virtual bool poll_write(std::span<const iovec> data, Result<size_t>& out) = 0;
 
-  // For a Stream that is a view of another one (a codec's body in a tunnel): it polls that one and waits where
-  // that one does. The other outlives it, and is read and written through the view only.
+  // For a Stream that is a view of another one (a codec's body in a tunnel): it polls that one and waits
+  // where that one does. The other outlives it, and is read and written through the view only.
   void view(Stream& other) {
     read_wait_ = other.read_wait_;
     write_wait_ = other.write_wait_;

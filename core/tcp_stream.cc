@@ -87,6 +87,10 @@ bool TcpStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
     out = fail(*error_);
     return true;
   }
+  if (data.empty()) {  // nothing of earlier writes is held here
+    out = size_t{0};
+    return true;
+  }
   if (!poll_.writable()) {
     poll_.want_write();
     return false;

@@ -50,30 +50,28 @@ struct Callbacks {
   static ssize_t next_data(nghttp2_session* h2, int32_t id, uint8_t*, size_t length, uint32_t* flags,
                            nghttp2_data_source*, void* user) {
     Exchange* e = exchange(h2, id);
-    if (!e) {  // its owner finished and went
-      *flags |= NGHTTP2_DATA_FLAG_EOF;
-      return 0;
-    }
+    if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);  // its owner finished and went
     size_t left = e->pending_left_;
     size_t n = std::min({left, length, session(user).room()});
     if (n > 0) {
       *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
       return static_cast<ssize_t>(n);
     }
-    if (left == 0 && e->finishing_) return last_data(h2, *e, flags);
+    if (left == 0 && e->finishing_) {
+      e->end_framed_ = true;
+      return last_data(h2, id, e->our_trailers_, flags);
+    }
     if (left == 0) e->writer_.wake();  // the window opened
     return NGHTTP2_ERR_DEFERRED;
   }
 
-  static ssize_t last_data(nghttp2_session* h2, Exchange& e, uint32_t* flags) {
+  static ssize_t last_data(nghttp2_session* h2, int32_t id, const Headers& trailers, uint32_t* flags) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (!e.our_trailers_.empty()) {
-      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      std::vector<nghttp2_nv> nv = to_nv(e.our_trailers_);
-      nghttp2_submit_trailer(h2, e.id_, nv.data(), nv.size());
-    }
-    e.end_framed_ = true;
-    return 0;
+    if (trailers.empty()) return 0;
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    std::vector<nghttp2_nv> nv = to_nv(trailers);
+    return nghttp2_submit_trailer(h2, id, nv.data(), nv.size()) == 0 ? 0
+                                                                     : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
 
   // One whole DATA frame into the batch: nine bytes of header, then the caller's bytes.
@@ -81,8 +79,8 @@ struct Callbacks {
                        nghttp2_data_source*, void* user) {
     Exchange* e = exchange(h2, frame->hd.stream_id);
     std::vector<uint8_t>& batch = session(user).batch_;
+    if (!e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
     batch.insert(batch.end(), head, head + 9);
-    if (!e) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     size_t skip = total(e->pending_) - e->pending_left_;
     for (const iovec& piece : e->pending_) {
       if (skip >= piece.iov_len) {
@@ -102,10 +100,25 @@ struct Callbacks {
 
   // ---- receiving ----
 
+  static int refuse(nghttp2_session* h2, int32_t id, uint32_t code) {
+    nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, id, code);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  // A header block is decoded to its end, whatever is refused, so its size on the wire bounds the work: a
+  // field may cost the sender one byte (the "HTTP/2 bomb"). nghttp2 bounds the number of CONTINUATIONs.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    bool block = head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_CONTINUATION;
+    return block && head->length > session(user).limits_.max_header_list ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+  }
+
   static int begin_headers(nghttp2_session* h2, const nghttp2_frame* frame, void* user) {
     Session& s = session(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      // A request that was reset counts until its story has ended: else resetting would buy unbounded work.
+      if (s.exchanges_ >= 2 * size_t{s.limits_.max_concurrent_streams})
+        return refuse(h2, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
       std::unique_ptr<Exchange> fresh(new Exchange(s));
       s.attach(*fresh, frame->hd.stream_id);
       nghttp2_session_set_stream_user_data(h2, frame->hd.stream_id, fresh.get());
@@ -125,7 +138,7 @@ struct Callbacks {
     Headers& into = e->final_head_ ? e->trailers_ : e->head_;
     e->head_bytes_ += name_size + value_size + 32;
     if (e->head_bytes_ > limits.max_header_list || into.size() >= limits.max_fields) {
-      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // RST_STREAM
+      return refuse(h2, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
     }
     into.emplace_back(std::string(reinterpret_cast<const char*>(name), name_size),
                       std::string(reinterpret_cast<const char*>(value), value_size));
@@ -141,7 +154,10 @@ struct Callbacks {
       case NGHTTP2_DATA:
         break;
       case NGHTTP2_PING:
-        if (frame->hd.flags & NGHTTP2_FLAG_ACK) s.ping_sent_ms_ = 0;
+        s.on_pong(*frame);
+        return 0;
+      case NGHTTP2_RST_STREAM:
+        ++s.counts_.peer_resets;
         return 0;
       case NGHTTP2_GOAWAY:
         s.going_away_ = true;
@@ -186,6 +202,7 @@ struct Callbacks {
 
   static int stream_closed(nghttp2_session* h2, int32_t id, uint32_t code, void* user) {
     Session& s = session(user);
+    s.trailers_left_.erase(id);
     Exchange* e = exchange(h2, id);
     if (!e) return 0;
     e->ended_by_peer(code);
@@ -194,15 +211,16 @@ struct Callbacks {
   }
 
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-    Session& s = session(user);
-    if (frame->hd.type != NGHTTP2_RST_STREAM || frame->rst_stream.error_code == NGHTTP2_NO_ERROR ||
-        frame->rst_stream.error_code == NGHTTP2_CANCEL) {
-      return 0;
-    }
-    // Resets that a peer's misbehaviour forces on us are how MadeYouReset spends our work (CVE-2025-8671).
-    if (++s.counts_.our_resets == s.limits_.max_resets) {
-      nghttp2_session_terminate_session(s.h2_, NGHTTP2_ENHANCE_YOUR_CALM);
-    }
+    if (frame->hd.type != NGHTTP2_RST_STREAM) return 0;
+    uint32_t code = frame->rst_stream.error_code;
+    if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL) session(user).on_forced_reset();
+    return 0;
+  }
+
+  // Headers too large to send: whoever waits for them hears of it.
+  static int frame_not_sent(nghttp2_session* h2, const nghttp2_frame* frame, int, void*) {
+    if (frame->hd.type == NGHTTP2_HEADERS && exchange(h2, frame->hd.stream_id))
+      nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
     return 0;
   }
 };
@@ -214,12 +232,14 @@ const nghttp2_session_callbacks* session_callbacks() {
     nghttp2_session_callbacks_set_send_callback(c, Callbacks::send);
     nghttp2_session_callbacks_set_send_data_callback(c, Callbacks::send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(c, Callbacks::frame_length);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, Callbacks::begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, Callbacks::begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, Callbacks::header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, Callbacks::frame_received);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, Callbacks::data);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, Callbacks::stream_closed);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, Callbacks::frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(c, Callbacks::frame_not_sent);
     return c;
   }();
   return callbacks;

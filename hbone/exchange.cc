@@ -17,9 +17,8 @@ Exchange::Exchange(Session& session)
 
 Exchange::~Exchange() { session_.detach(*this); }
 
-void Exchange::unlink_open() {
+void Exchange::let_go() {
   if (open_) session_.windows_ -= window_;
-  Listed<Exchange>::unlink();
   open_ = false;
 }
 
@@ -79,10 +78,9 @@ void Exchange::stash() {
 }
 
 void Exchange::drop_front(size_t n) {
-  if (!kept_.empty()) {
-    kept_.drop(n);
-    return;
-  }
+  size_t kept = std::min(n, kept_.size());
+  if (kept > 0) kept_.drop(kept);
+  n -= kept;
   size_t whole = 0;
   for (; whole < fresh_.size() && n >= fresh_[whole].iov_len; ++whole) n -= fresh_[whole].iov_len;
   fresh_.erase(fresh_.begin(), fresh_.begin() + static_cast<ptrdiff_t>(whole));
@@ -90,13 +88,19 @@ void Exchange::drop_front(size_t n) {
     fresh_[0].iov_base = static_cast<uint8_t*>(fresh_[0].iov_base) + n;
     fresh_[0].iov_len -= n;
   }
-  if (fresh_.empty()) {
-    std::vector<iovec>().swap(fresh_);
-    std::erase(session_.fresh_, this);
-  }
+  if (!fresh_.empty()) return;
+  std::vector<iovec>().swap(fresh_);
+  std::erase(session_.fresh_, this);
+}
+
+// Its reader may still hold what read() lent; it learns by the next read() that there is nothing.
+void Exchange::forget_queued() {
+  drop_front(queued_);
+  session_.unqueued(*this, queued_);
 }
 
 void Exchange::consume(size_t n) {
+  n = std::min(n, queued_);
   drop_front(n);
   session_.unqueued(*this, n);
   if (!open_) return;
@@ -138,7 +142,7 @@ bool Exchange::poll_write(std::span<const iovec> data, Result<size_t>& out) {
 }
 
 void Exchange::finish() {
-  if (finishing_ || !open_) return;
+  if (finishing_ || !open_ || error_) return;
   finishing_ = true;
   nghttp2_session_resume_data(session_.h2_, id_);
   session_.frame();
@@ -157,8 +161,9 @@ void Exchange::fail_with(Error error) {
   head_waiter_.wake();
 }
 
+// A complete response may tell the client to spare the rest of its request (RFC 9113 §8.1).
 uint32_t Exchange::reset_code() const {
-  if (end_framed_) return NGHTTP2_NO_ERROR;
+  if (end_framed_ && session_.role_ == Session::Role::server) return NGHTTP2_NO_ERROR;
   if (!error_) return NGHTTP2_CANCEL;
   switch (error_->code) {
     case Errc::bad_request:
@@ -180,9 +185,8 @@ void Exchange::close(Errc why) {
 }
 
 void Exchange::ended_by_peer(uint32_t code) {
-  unlink_open();
-  if (code == NGHTTP2_NO_ERROR) {
-    eof_ = true;
+  let_go();
+  if (code == NGHTTP2_NO_ERROR && eof_) {  // else it was cut, politely
     if (!finishing_) fail_with({Errc::reset, "stream closed by the peer"});
     reader_.wake();
     head_waiter_.wake();

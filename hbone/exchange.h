@@ -65,11 +65,12 @@ class Exchange final : public Stream, public Listed<Exchange> {
 
   void received(const uint8_t* data, size_t n);  // DATA arrived, in the transport's loop buffer
   void drop_front(size_t n);
+  void forget_queued();
   void stash();                       // that buffer is about to be reused
   void ended_by_peer(uint32_t code);  // the HTTP/2 stream is closed
   void fail_with(Error error);
   void grow_window(size_t drained);
-  void unlink_open();  // nghttp2 has let go of it
+  void let_go();  // nghttp2 has let go of it
   uint32_t reset_code() const;
 
   Session& session_;

@@ -12,7 +12,8 @@ namespace {
 
 constexpr size_t kBatch = 512 << 10;        // bytes of frames before writers wait
 constexpr uint64_t kLastCallAfterMs = 500;  // between the two GOAWAYs of a graceful shutdown
-constexpr uint64_t kFlushOnEndMs = 1000;    // for the last frames when the connection ends
+constexpr uint64_t kFlushOnEndMs = 5000;    // for what is framed when a connection ends in peace
+constexpr uint64_t kLingerMs = 1000;        // for the peer to end its side
 
 struct OptionFree {
   void operator()(nghttp2_option* option) const { nghttp2_option_del(option); }
@@ -36,7 +37,7 @@ Session::Session(Role role, Stream& transport, const Limits& limits, OnRequest o
       limits_(limits),
       on_request_(std::move(on_request)),
       ping_timer_([this] { on_ping_due(); }),
-      stall_timer_([this] { reset_longest_stalled(); }),
+      stall_timer_([this] { on_stall_due(); }),
       goaway_timer_([this] { last_call(); }) {
   auto option = session_options(limits_);
   if (role == Role::client) {
@@ -83,24 +84,48 @@ Task<Status> Session::run() {
   closing_ = true;
   dirty_.set();
   Timer give_up([this] { transport_.close(Errc::timed_out); });
-  Loop::current().set_timer(give_up, kFlushOnEndMs);
+  Loop::current().set_timer(give_up, status ? kFlushOnEndMs : kLingerMs);
+  Task<void> lingering = linger();
+  lingering.start();
   co_await writer;
-  if (exchanges_ > 0) co_await empty_;
+  Loop::current().set_timer(give_up, kLingerMs);
+  co_await lingering;
+  while (exchanges_ > 0) {
+    empty_.reset();
+    co_await empty_;
+  }
   co_return status;
 }
+
+// A socket that is closed while bytes for it wait unread is reset, and what was still on its way out is lost:
+// the last responses, the GOAWAY. So the peer's side is read to its end, too.
+Task<void> Session::linger() {
+  static constexpr size_t kMost = 1 << 20;  // bytes: who sends more than was under way is not listening
+  for (size_t dropped = 0; dropped < kMost;) {
+    Result<Chunk> chunk = co_await transport_.read();
+    if (!chunk || chunk->eof) co_return;
+    dropped += total(chunk->data);
+    transport_.consume(total(chunk->data));
+  }
+  transport_.close(Errc::closed);
+}
+
+// Nothing the peer may still say matters.
+bool Session::over() const { return terminated_ || nghttp2_session_want_read(h2_) == 0; }
 
 Task<Status> Session::read_loop() {
   for (;;) {
     Result<Chunk> chunk = co_await transport_.read();
     if (error_) co_return fail(*error_);
     if (!chunk) co_return fail(std::move(chunk.error()));
-    if (chunk->eof) co_return Status{};
+    if (chunk->eof || closing_) co_return Status{};
+    if (over()) co_return fail(Errc::http2, "http2 session terminated");
     if (chunk->data.empty()) continue;
     Status fed = feed(*chunk);
     if (!fed) co_return fed;
     deliver_requests();
     mark_dirty();
-    if (nghttp2_session_want_read(h2_) == 0) co_return fail(Errc::http2, "http2 session terminated");
+    if (over()) co_return fail(Errc::http2, "http2 session terminated");
     // Readers take what just arrived before the loop's buffer is used again.
     if (!fresh_.empty()) co_await Loop::current().yield();
   }
@@ -110,8 +135,11 @@ Status Session::feed(const Chunk& chunk) {
   size_t size = total(chunk.data);
   for (const iovec& piece : chunk.data) {
     ssize_t n = nghttp2_session_mem_recv(h2_, static_cast<const uint8_t*>(piece.iov_base), piece.iov_len);
-    if (n < 0)
+    if (n < 0) {
+      nghttp2_session_terminate_session(h2_,
+                                        NGHTTP2_ENHANCE_YOUR_CALM);  // beyond what GOAWAY it chose itself
       return fail(Errc::http2, fmt::format("http2 error: {}", nghttp2_strerror(static_cast<int>(n))));
+    }
   }
   if (!fresh_.empty()) {
     home_ = chunk.home;
@@ -122,6 +150,8 @@ Status Session::feed(const Chunk& chunk) {
     }
   }
   transport_.consume(size);
+  credit_connection();
+  enforce_budget();
   return {};
 }
 
@@ -134,7 +164,9 @@ void Session::stash() {
 void Session::deliver_requests() {
   std::vector<std::unique_ptr<Exchange>> arrived;
   arrived.swap(arrived_);
-  for (std::unique_ptr<Exchange>& exchange : arrived) on_request_(std::move(exchange));
+  for (std::unique_ptr<Exchange>& exchange : arrived) {
+    if (exchange->open_) on_request_(std::move(exchange));  // else reset before anything was done for it
+  }
 }
 
 Task<void> Session::write_loop() {
@@ -151,18 +183,20 @@ Task<void> Session::write_loop() {
         co_return;
       }
       batch_.erase(batch_.begin(), batch_.begin() + static_cast<ptrdiff_t>(*taken));
-      if (batch_.empty()) Loop::current().give_buffer(std::exchange(batch_, {}));
       release_writers();
     }
     if (last) break;
+    if (over()) transport_.nudge();  // the read loop ends it
   }
+  Result<size_t> flushed = co_await transport_.write({});
   transport_.finish();
-  transport_.close(Errc::closed);
+  transport_.nudge();
 }
 
 bool Session::frame() {
   if (batch_.capacity() == 0) batch_ = Loop::current().take_buffer();
   int failed = nghttp2_session_send(h2_);
+  if (batch_.empty()) Loop::current().give_buffer(std::exchange(batch_, {}));  // idle: it holds none
   if (failed == 0) return true;
   close(Errc::http2);
   return false;
@@ -199,7 +233,7 @@ Result<std::unique_ptr<Exchange>> Session::request(const Headers& headers, bool 
 void Session::attach(Exchange& exchange, int32_t id) {
   exchange.id_ = id;
   exchange.open_ = true;
-  open_.push_back(exchange);
+  all_.push_back(exchange);
   windows_ += exchange.window_;
 }
 
@@ -207,7 +241,9 @@ void Session::detach(Exchange& exchange) {
   if (exchange.open_) {
     if (!error_ && !(exchange.eof_ && exchange.finishing_)) reset(exchange, exchange.reset_code());
     nghttp2_session_set_stream_user_data(h2_, exchange.id_, nullptr);
-    exchange.unlink_open();
+    bool owed = exchange.finishing_ && !exchange.end_framed_ && !exchange.our_trailers_.empty();
+    if (owed && !exchange.error_) trailers_left_.emplace(exchange.id_, std::move(exchange.our_trailers_));
+    exchange.let_go();
   }
   std::erase(fresh_, &exchange);
   std::erase(want_room_, &exchange);
@@ -230,8 +266,11 @@ void Session::end(Error error) {
   if (!error_) error_ = std::move(error);
   arrived_.clear();
   arriving_.clear();
-  open_.each([this](Exchange& exchange) {
-    exchange.unlink_open();
+  all_.each([this](Exchange& exchange) {
+    if (!exchange.open_) return;
+    bool sent = nghttp2_session_find_stream(h2_, exchange.id_) != nullptr;
+    if (!sent) exchange.fail_with({Errc::refused_stream, "the connection ended before the request was sent"});
+    exchange.let_go();
     exchange.fail_with(*error_);
   });
   ping_timer_.cancel();
@@ -270,20 +309,9 @@ void Session::end_if_idle() {
   mark_dirty();
 }
 
-void Session::on_ping_due() {
-  uint64_t now = Loop::current().now_ms();
-  if (ping_sent_ms_ != 0 && now - ping_sent_ms_ >= limits_.ping_timeout_ms) {
-    ++counts_.ping_timeouts;
-    if (!error_) error_ = Error{Errc::timed_out, "HBONE ping timeout"};
-    transport_.close(Errc::timed_out);
-    return;
-  }
-  if (ping_sent_ms_ == 0) {
-    ping_sent_ms_ = now;
-    nghttp2_submit_ping(h2_, NGHTTP2_FLAG_NONE, nullptr);
-    mark_dirty();
-  }
-  Loop::current().set_timer(ping_timer_, limits_.ping_every_ms);
+Headers Session::take_trailers(int32_t id) {
+  auto left = trailers_left_.extract(id);
+  return left ? std::move(left.mapped()) : Headers{};
 }
 
 }  // namespace ambientd::hbone

@@ -16,8 +16,10 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,7 +43,9 @@ struct Limits {
   size_t queued_per_connection = 16 << 20;
   uint64_t stall_ms = 10'000;
   uint64_t ping_every_ms = 10'000, ping_timeout_ms = 20'000;
-  uint32_t max_resets = 1024;  // RST_STREAM we had to send before we give the peer up (MadeYouReset)
+  // RST_STREAMs a peer may force on us in a burst before we give it up (MadeYouReset); ten a second are
+  // forgiven.
+  uint32_t max_resets = 1024;
   bool enable_connect_protocol = false;  // RFC 8441
 };
 
@@ -50,7 +54,7 @@ struct SessionCounts {
   uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
 };
 
-class Session final : public Closable, private Borrower {
+class Session final : public Closable, private Borrower, private Loop::Starved {
  public:
   enum class Role { client, server };
   // Gets every request, between reads; to be answered from a story of its own.
@@ -82,6 +86,8 @@ class Session final : public Closable, private Borrower {
 
   Task<void> write_loop();
   Task<Status> read_loop();
+  Task<void> linger();
+  bool over() const;
   Status feed(const Chunk& chunk);
   void announce();  // our SETTINGS and window
   void last_call();
@@ -99,9 +105,16 @@ class Session final : public Closable, private Borrower {
   void unqueued(Exchange& exchange, size_t n);  // n of them went on
   void credit_connection();
   bool allows_growth(size_t by) const;
-  void reset_longest_stalled();
+  void fed() override;
+  Exchange* longest_stalled();
+  void on_stall_due();
+  void reset_stalled(Exchange& exchange);
+  void enforce_budget();
   void stash() override;
   void on_ping_due();
+  void on_pong(const nghttp2_frame& frame);
+  void on_forced_reset();
+  Headers take_trailers(int32_t id);
   void attach(Exchange& exchange, int32_t id);
   void detach(Exchange& exchange);
   void reset(Exchange& exchange, uint32_t code);
@@ -115,22 +128,25 @@ class Session final : public Closable, private Borrower {
   std::vector<uint8_t> batch_;  // framed, not yet taken by the transport
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
-  Scratch* home_ = nullptr;                          // where fresh DATA lies
-  std::vector<Exchange*> fresh_;                     // exchanges that point there
-  std::vector<Exchange*> want_room_;                 // writers that wait for the batch
-  List<Exchange> open_;                              // attached to nghttp2
+  Scratch* home_ = nullptr;           // where fresh DATA lies
+  std::vector<Exchange*> fresh_;      // exchanges that point there
+  std::vector<Exchange*> want_room_;  // writers that wait for the batch
+  List<Exchange> all_;
   std::vector<std::unique_ptr<Exchange>> arriving_;  // requests whose headers are still coming
   std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read
+  std::map<int32_t, Headers> trailers_left_;         // by exchanges that went before a window let them out
   size_t exchanges_ = 0;
-  size_t queued_ = 0;    // bytes all exchanges hold
-  size_t windows_ = 0;   // bytes of window all open exchanges have
-  size_t withheld_ = 0;  // connection credit not given yet
+  size_t queued_ = 0;   // bytes all exchanges hold
+  size_t windows_ = 0;  // bytes of window all open exchanges have
   Timer ping_timer_, stall_timer_, goaway_timer_;
-  uint64_t ping_sent_ms_ = 0;  // 0: none is out
-  bool draining_ = false;      // we said GOAWAY: no new exchanges
-  bool last_call_ = false;     // and the peer has had time to hear it: over when the last exchange goes
-  bool going_away_ = false;    // the peer did
-  bool closing_ = false;       // nothing more will be framed: flush and end
+  uint64_t ping_sent_ms_ = 0;      // 0: none is out
+  std::array<uint8_t, 8> ping_{};  // what the answer must say
+  uint64_t forced_resets_ = 0, forgiven_ms_ = 0;
+  bool draining_ = false;    // we said GOAWAY: no new exchanges
+  bool last_call_ = false;   // and the peer has had time to hear it: over when the last exchange goes
+  bool going_away_ = false;  // the peer did
+  bool terminated_ = false;  // we gave the peer up: nothing more is read (CVE-2026-27135)
+  bool closing_ = false;     // nothing more will be framed: flush and end
   std::optional<Error> error_;
   SessionCounts counts_;
 };
