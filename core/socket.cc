@@ -62,6 +62,7 @@ Fd::~Fd() {
 Result<Fd> tcp_socket(bool v6, uint32_t mark) {
   Fd fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail(os_error(Errc::io, "socket", errno));
+  set_nodelay(fd.get());  // an accepted socket inherits it from its listener
   if (mark != 0 && setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
     return fail(os_error(
         Errc::io,
@@ -116,7 +117,6 @@ Status listen_on(int fd, const SockAddr& at, int backlog) {
   socklen_t size = at.to(sa);
   set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (at.ip.v6) set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-  set_nodelay(fd);
   if (bind(fd, reinterpret_cast<sockaddr*>(&sa), size) != 0 || listen(fd, backlog) != 0) {
     const char* hint = errno == EADDRINUSE ? " (is another ambientd or ztunnel running here?)" : "";
     return fail(os_error(Errc::io, fmt::format("listen on {}{}", at.str(), hint), errno));

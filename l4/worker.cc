@@ -41,7 +41,6 @@ PodWorker::PodWorker(Worker& owner, const Pod& of) : worker(owner), pod(of), poo
 Result<Fd> PodWorker::socket(bool v6) {
   Result<Fd> fd = pod.socket(v6);
   if (!fd) return fd;
-  set_nodelay(fd->get());
   set_keepalive(fd->get(), worker.settings.keepalive);
   return fd;
 }

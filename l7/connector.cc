@@ -51,7 +51,6 @@ Task<Result<std::unique_ptr<Stream>>> MeshConnector::plain(Destination to, Scope
   if (!socket) co_return fail(std::move(socket.error()));
   Result<Fd> connected = co_await ambientd::connect(std::move(*socket), to.address, inner.scope);
   if (!connected) co_return fail(scope.explain(std::move(connected.error())));
-  set_nodelay(connected->get());
   co_return std::make_unique<TcpStream>(std::move(*connected));
 }
 

@@ -49,7 +49,6 @@ Task<void> Downstreams::serve(Fd fd, std::atomic<size_t>* load) {
 Task<Result<std::unique_ptr<TlsStream>>> Downstreams::shake_hands(Fd fd, Scope& scope) {
   WorkloadCertificatePtr certificate = certificates_.current(self_);
   if (!certificate) co_return fail(Errc::identity, "no certificate for " + self_.uri() + " yet");
-  set_nodelay(fd.get());
   SslPtr ssl(SSL_new(certificate->server.get()));
   SSL_set_accept_state(ssl.get());
   Deadline deadline(scope, limits_.handshake_ms, {Errc::timed_out, "TLS handshake timed out"});
