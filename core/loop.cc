@@ -171,6 +171,26 @@ void Loop::give_buffer(std::vector<uint8_t> buffer) {
   spare_buffers_.push_back(std::move(buffer));
 }
 
+void Loop::Budget::take(size_t n) {
+  used += n;
+  if (used > limit) exhausted = true;
+}
+
+void Loop::Budget::give_back(size_t n) {
+  used -= n;
+  if (!exhausted || used > limit / 8 * 7) return;
+  exhausted = false;
+  holders.each([](Holder& each) { each.fed(); });
+}
+
+Loop::Holder* Loop::Budget::largest() {
+  Holder* most = nullptr;
+  holders.each([&most](Holder& each) {
+    if (!most || each.held() > most->held()) most = &each;
+  });
+  return most;
+}
+
 void Loop::set_timer(Timer& timer, uint64_t after_ms) { timers_.set(timer, now_ms(), after_ms); }
 
 void Loop::rearm_timer() {

@@ -107,35 +107,28 @@ class Loop {
 
   List<Root>& roots() { return roots_; }
 
-  // Whoever gives no credit while the budget is exhausted, and is told when it no longer is.
-  class Starved : public Listed<Starved> {
+  // Who queues bytes against the budget: gives no credit while it is exhausted, is told when it no longer is,
+  // and pays when it holds most of it.
+  class Holder : public Listed<Holder> {
    public:
+    virtual size_t held() const = 0;  // bytes
     virtual void fed() = 0;
+    virtual bool pay(bool now) = 0;  // true: some was given back; without `now` only by who stalled for long
 
    protected:
-    ~Starved() = default;
+    ~Holder() = default;
   };
 
   // Bytes queued for slow readers on this loop (design: at most 64 MiB).
   struct Budget {
     size_t used = 0;
     size_t limit = 64 << 20;
-    List<Starved> starved;
+    bool exhausted = false;  // from `limit` on until an eighth of it is free again
+    List<Holder> holders;
 
-    bool exhausted() const { return used > limit; }
-    void take(size_t n) { used += n; }
-    void give_back(size_t n) {
-      bool was = exhausted();
-      used -= n;
-      if (!was || exhausted()) return;
-      List<Starved> now;
-      now.take(starved);
-      while (!now.empty()) {
-        Starved& each = now.front();
-        each.unlink();
-        each.fed();
-      }
-    }
+    void take(size_t n);
+    void give_back(size_t n);
+    Holder* largest();
   };
   Budget& queued() { return queued_; }
 

@@ -50,7 +50,9 @@ struct Callbacks {
   static ssize_t next_data(nghttp2_session* h2, int32_t id, uint8_t*, size_t length, uint32_t* flags,
                            nghttp2_data_source*, void* user) {
     Exchange* e = exchange(h2, id);
-    if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);  // its owner finished and went
+    // Its owner finished and went; or the session ended, and then nothing may look complete.
+    if (!e && session(user).error_) return NGHTTP2_ERR_DEFERRED;
+    if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);
     size_t left = e->pending_left_;
     size_t n = std::min({left, length, session(user).room()});
     if (n > 0) {

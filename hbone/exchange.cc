@@ -18,8 +18,11 @@ Exchange::Exchange(Session& session)
 Exchange::~Exchange() { session_.detach(*this); }
 
 void Exchange::let_go() {
-  if (open_) session_.windows_ -= window_;
+  if (!open_) return;
   open_ = false;
+  session_.windows_ -= window_;
+  nghttp2_session_set_stream_user_data(session_.h2_, id_,
+                                       nullptr);  // frames may still be sent after we are gone
 }
 
 Status Exchange::HeadersAwaiter::await_resume() {

@@ -32,23 +32,23 @@ void Session::unqueued(Exchange& exchange, size_t n) {
 // credit on arrival. Near the bound somebody stalls: then the clock runs.
 // What nobody reads any more (of streams that are gone) counts as received and is credited here, too.
 void Session::credit_connection() {
-  Loop::Budget& budget = Loop::current().queued();
+  const Loop::Budget& budget = Loop::current().queued();
   size_t limit = limits_.queued_per_connection, reach = queued_ + limits_.connection_window;
   size_t owed = static_cast<size_t>(nghttp2_session_get_effective_recv_data_length(h2_));
-  size_t keep = budget.exhausted() ? owed : std::min(owed, reach > limit ? reach - limit : 0);
+  size_t keep = budget.exhausted ? owed : std::min(owed, reach > limit ? reach - limit : 0);
   // By hand, because nghttp2 would wait for half of the window to be consumed, and half may be withheld.
   if (owed - keep >= limits_.connection_window / 16) {
     nghttp2_submit_window_update(h2_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(owed - keep));
     mark_dirty();
   }
-  if (budget.exhausted()) budget.starved.push_back(*this);
-  bool full = budget.exhausted() || queued_ >= limit / 8 * 7;
-  if (!full || queued_ == 0) {
+  if (queued_ == 0 || !(full() || budget.exhausted)) {
     stall_timer_.cancel();
   } else if (!stall_timer_.set()) {
     Loop::current().set_timer(stall_timer_, limits_.stall_ms);
   }
 }
+
+bool Session::full() const { return queued_ >= limits_.queued_per_connection / 8 * 7; }
 
 // The loop has room again.
 void Session::fed() { credit_connection(); }
@@ -69,15 +69,21 @@ Exchange* Session::longest_stalled() {
   return worst;
 }
 
-// Over the bound for stall_ms: the exchange whose reader has not moved for longest gives its bytes back. One
-// that moves is spared: another connection may be the one that fills the loop.
-void Session::on_stall_due() {
+// The exchange whose reader has not moved for longest gives its bytes back; without `now` only if that is
+// stall_ms.
+bool Session::pay(bool now) {
   Exchange* worst = longest_stalled();
-  if (worst) {
-    uint64_t due = worst->stalled_since_ms_ + limits_.stall_ms, now = Loop::current().now_ms();
-    if (now < due) return Loop::current().set_timer(stall_timer_, due - now);
-    reset_stalled(*worst);
-  }
+  if (!worst || (!now && Loop::current().now_ms() < worst->stalled_since_ms_ + limits_.stall_ms))
+    return false;
+  reset_stalled(*worst);
+  return true;
+}
+
+// Somebody has been over a bound for stall_ms: we, or who holds most of the loop's budget.
+void Session::on_stall_due() {
+  Loop::Budget& budget = Loop::current().queued();
+  Loop::Holder* debtor = full() ? this : budget.largest();
+  if (debtor) debtor->pay(false);
   credit_connection();
 }
 
@@ -90,13 +96,12 @@ void Session::reset_stalled(Exchange& exchange) {
 }
 
 // Windows that were given cannot be taken back, so many connections together may send more than the loop's
-// budget. At twice the budget a connection that holds more than its share pays at once.
+// budget. At twice the budget who holds most pays at once.
 void Session::enforce_budget() {
-  const Loop::Budget& budget = Loop::current().queued();
-  while (budget.used > 2 * budget.limit && queued_ > budget.limit / 64) {
-    Exchange* worst = longest_stalled();
-    if (!worst) return;
-    reset_stalled(*worst);
+  Loop::Budget& budget = Loop::current().queued();
+  while (budget.used > 2 * budget.limit) {
+    Loop::Holder* debtor = budget.largest();
+    if (!debtor || !debtor->pay(true)) return;
   }
 }
 

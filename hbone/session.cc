@@ -39,6 +39,7 @@ Session::Session(Role role, Stream& transport, const Limits& limits, OnRequest o
       ping_timer_([this] { on_ping_due(); }),
       stall_timer_([this] { on_stall_due(); }),
       goaway_timer_([this] { last_call(); }) {
+  Loop::current().queued().holders.push_back(*this);
   auto option = session_options(limits_);
   if (role == Role::client) {
     nghttp2_session_client_new2(&h2_, session_callbacks(), this, option.get());
@@ -180,7 +181,8 @@ Task<void> Session::write_loop() {
       Result<size_t> taken = co_await transport_.write({&piece, 1});
       if (!taken) {
         close(taken.error().code);
-        co_return;
+        last = true;
+        break;
       }
       batch_.erase(batch_.begin(), batch_.begin() + static_cast<ptrdiff_t>(*taken));
       release_writers();
@@ -240,7 +242,6 @@ void Session::attach(Exchange& exchange, int32_t id) {
 void Session::detach(Exchange& exchange) {
   if (exchange.open_) {
     if (!error_ && !(exchange.eof_ && exchange.finishing_)) reset(exchange, exchange.reset_code());
-    nghttp2_session_set_stream_user_data(h2_, exchange.id_, nullptr);
     bool owed = exchange.finishing_ && !exchange.end_framed_ && !exchange.our_trailers_.empty();
     if (owed && !exchange.error_) trailers_left_.emplace(exchange.id_, std::move(exchange.our_trailers_));
     exchange.let_go();

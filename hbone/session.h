@@ -54,7 +54,7 @@ struct SessionCounts {
   uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
 };
 
-class Session final : public Closable, private Borrower, private Loop::Starved {
+class Session final : public Closable, private Borrower, private Loop::Holder {
  public:
   enum class Role { client, server };
   // Gets every request, between reads; to be answered from a story of its own.
@@ -105,11 +105,14 @@ class Session final : public Closable, private Borrower, private Loop::Starved {
   void unqueued(Exchange& exchange, size_t n);  // n of them went on
   void credit_connection();
   bool allows_growth(size_t by) const;
+  size_t held() const override { return queued_; }
   void fed() override;
+  bool pay(bool now) override;
   Exchange* longest_stalled();
   void on_stall_due();
   void reset_stalled(Exchange& exchange);
   void enforce_budget();
+  bool full() const;
   void stash() override;
   void on_ping_due();
   void on_pong(const nghttp2_frame& frame);
