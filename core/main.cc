@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of contents: arguments to options, options to parts, parts put together, run, drained. Everything
 // it calls lives in a folder of its own.
-#include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "core/local_ca.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/metrics_port.h"
 #include "core/signals.h"
 #include "core/version.h"
 #include "core/workers.h"
@@ -71,42 +71,6 @@ Result<std::unique_ptr<Signer>> make_signer(const Options& options) {
   return local_ca_signer(demo->cert_file, demo->key_file, options.secret_ttl);
 }
 
-l4::Settings ztunnel_settings(const Options& o) {
-  l4::Settings s;
-  for (const PodName& pod : o.pods) {
-    s.pods.push_back({pod.workload.ns, pod.workload.name, pod.workload.sa, pod.netns});
-  }
-  if (s.pods.empty() && o.workload) s.pods.push_back({o.workload->ns, o.workload->name, o.workload->sa, ""});
-  s.network = o.network;
-  s.mark = o.packet_mark;
-  s.ipv6 = o.ipv6;
-  if (o.original_source) {
-    s.original_source = *o.original_source ? l4::OriginalSource::require : l4::OriginalSource::never;
-  }
-  s.response_baggage = o.response_baggage;
-  s.keepalive = o.keepalive;
-  s.pool.max_streams = o.pool_max_streams;
-  s.pool.release_ms = static_cast<uint64_t>(milliseconds(o.pool_release).count());
-  for (hbone::Limits* limits : {&s.pool.session, &s.server}) {
-    limits->stream_window_max = o.http2.stream_window;
-    limits->connection_window = o.http2.connection_window;
-    limits->queued_per_connection =
-        std::max<size_t>(limits->queued_per_connection, o.http2.connection_window);
-    limits->max_frame_size = o.http2.frame_size;
-  }
-  return s;
-}
-
-l7::Settings waypoint_settings(const Options& o) {
-  l7::Settings s;
-  s.pod = o.workload->name;
-  s.identity = {o.trust_domain, o.workload->ns, o.workload->sa};
-  s.port = o.ports.hbone;
-  s.mark = o.packet_mark;
-  s.release_ms = static_cast<uint64_t>(milliseconds(o.pool_release).count());
-  return s;
-}
-
 // Either proxy, as the rest of the program sees it.
 struct Proxy {
   std::function<Status()> start;
@@ -138,15 +102,15 @@ class Process {
     metrics::add_process_gauges(registry_);
     if (options_.mode == Mode::ztunnel) {
       auto mode =
-          std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, ztunnel_settings(options_));
+          std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, l4::settings_from(options_));
       config_dump_ = [mode] { return mode->config_dump(); };
       proxy_ = as_proxy(mode);
     } else {
       proxy_ = as_proxy(
-          std::make_shared<l7::Waypoint>(workers_, certificates_, registry_, waypoint_settings(options_)));
+          std::make_shared<l7::Waypoint>(workers_, certificates_, registry_, l7::settings_from(options_)));
       // A waypoint's dump has ztunnel's shape, so that the same tools read it.
       config_dump_ = [this] {
-        return l4::config_dump(snapshot_.get(), certificates_.list(), {}, ztunnel_settings(options_));
+        return l4::config_dump(snapshot_.get(), certificates_.list(), {}, l4::settings_from(options_));
       };
     }
   }
@@ -174,12 +138,22 @@ class Process {
     Status bound = proxy_.start();
     if (!bound) return bound;
     signals_ = std::make_unique<Signals>([this](int signal) { on_signal(signal); });
+    tick();
+    expire();
+    return open_source();
+  }
+
+  Status open_source() {
+    if (!options_.local_xds.empty()) {
+      Result<config::Loaded> inline_mesh = config::load_text(options_.local_xds, "LOCAL_XDS");
+      if (!inline_mesh) return fail(std::move(inline_mesh.error()));
+      take(std::move(*inline_mesh));
+      return {};
+    }
     source_ = std::make_unique<config::FileSource>(
         config_paths(options_),
         config::FileSource::Events{[this](config::Loaded loaded) { take(std::move(loaded)); },
                                    [this](const Error& error) { reject(error); }});
-    tick();
-    expire();
     return {};
   }
 
@@ -234,9 +208,14 @@ class Process {
     admin_.route("/config_dump", [this](const AdminRequest&) {
       return AdminResponse{200, config_dump_(), "application/json"};
     });
-    admin_.route("/debug/tasks", [this](const AdminRequest&) { return AdminResponse{200, tasks()}; });
+    admin_.route("/debug/tasks",
+                 [this](const AdminRequest&) { return AdminResponse{200, list_stories(workers_)}; });
+    metrics::Format usual =
+        options_.mode == Mode::ztunnel ? metrics::Format::openmetrics : metrics::Format::text;
     for (const char* path : {"/metrics", "/stats/prometheus"}) {
-      stats_.route(path, [this](const AdminRequest& request) { return expose(request); });
+      stats_.route(path, [this, usual](const AdminRequest& request) {
+        return metrics::answer(registry_, request, usual);
+      });
     }
     readiness_.route("/healthz/ready", [this](const AdminRequest& request) { return ready(request); });
   }
@@ -248,30 +227,6 @@ class Process {
     Status stats = stats_.listen({any.ip, options_.ports.stats});
     if (!stats) return stats;
     return readiness_.listen({any.ip, options_.ports.readiness});
-  }
-
-  // Who waits where, for how long: one line a story, by worker.
-  std::string tasks() {
-    std::vector<std::string> text(workers_.size());
-    workers_.each_and_wait([&text](size_t worker) {
-      Loop& loop = Loop::current();
-      loop.roots().each([&](Root& root) {
-        text[worker] += fmt::format("{}\t{}\t{}\t{} ms\n", worker, root.name(), root.waits_for(),
-                                    loop.now_ms() - root.started_ms());
-      });
-    });
-    return fmt::format("worker\tstory\twaits for\tage\n{}", fmt::join(text, ""));
-  }
-
-  AdminResponse expose(const AdminRequest& request) const {
-    std::string_view accepted = http1::find(request.fields, "accept").value_or("");
-    bool asked = accepted.find("application/openmetrics-text") != accepted.npos;
-    bool open = asked || options_.mode == Mode::ztunnel;
-    AdminResponse response;
-    response.body = registry_.expose(open ? metrics::Format::openmetrics : metrics::Format::text);
-    if (asked) response.content_type = "application/openmetrics-text;charset=utf-8;version=1.0.0";
-    if (!open) response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    return response;
   }
 
   AdminResponse ready(const AdminRequest& request) const {
@@ -328,7 +283,9 @@ class Process {
 };
 
 Status runnable(const Options& options) {
-  if (options.config.empty()) {
+  if (options.config.empty() == options.local_xds.empty()) {
+    if (!options.config.empty())
+      return fail(Errc::invalid, "LOCAL_XDS and --config exclude each other: use one");
     return fail(Errc::invalid,
                 "no configuration: name a file or directory with --config (see ambientd --help)");
   }

@@ -16,11 +16,17 @@ namespace {
 // AES-GCM keys may protect 2^24.5 records (RFC 8446 §5.5); OpenSSL does not rekey by itself.
 constexpr uint32_t kRekeyAfter = 1u << 23;
 constexpr size_t kRecord = 16 << 10;
+constexpr size_t kMostAtOnce = 1 << 20;  // plain bytes one write() takes
+// What may wait to be sent: one write, and our answers to a peer that asks for new keys but never reads them.
+constexpr size_t kMostUnsent = 2 * kMostAtOnce;
 
 }  // namespace
 
 TlsStream::TlsStream(Fd fd, SslPtr ssl)
-    : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_, this), ssl_(std::move(ssl)) {
+    : fd_(std::move(fd)),
+      poll_(fd_.get(), &reader_, &writer_, this),
+      ssl_(std::move(ssl)),
+      rekey_after_(kRekeyAfter) {
   BIO* bio = BIO_new(bio_method());
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
@@ -147,18 +153,20 @@ Task<Result<std::unique_ptr<TlsStream>>> TlsStream::handshake(Fd fd, SslPtr ssl,
   for (bool more = true;;) {
     Status stepped = stream->step(more);
     if (!stepped) co_return fail(scope.explain(std::move(stepped.error())));
+    if (!more) stream->keep_early();
     co_await Writable(*stream);
     if (!more && !stream->error_) break;
     co_await Readable(*stream);
     if (!stream->error_) stream->fill();
     if (stream->error_) co_return fail(scope.explain(*stream->error_));
   }
-  // The peer's first bytes may have come with its last flight.
-  if (!stream->wire_in_.empty()) {
-    stream->early_.append(stream->wire_in_.data(), stream->wire_in_.size());
-    stream->wire_in_ = {};
-  }
   co_return std::move(stream);
+}
+
+// The peer's first bytes may have come with its last flight; the loop's buffer is not ours beyond this turn.
+void TlsStream::keep_early() {
+  if (!wire_in_.empty()) early_.append(wire_in_.data(), wire_in_.size());
+  wire_in_ = {};
 }
 
 void TlsStream::fail_with(Error error) {
@@ -183,6 +191,7 @@ bool TlsStream::decrypt() {
     break;
   }
   if (!loop.wire().empty()) flush();  // alerts and key updates
+  if (out_.size() > kMostUnsent) fail_with({Errc::tls, "the peer asks for new keys and does not read them"});
   if (used == 0) return false;
   lent_ = {room.data(), used};
   loop.plain().lend(*this);
@@ -239,9 +248,7 @@ void TlsStream::stash() {
 
 void TlsStream::rekey_if_due(size_t bytes) {
   records_ += static_cast<uint32_t>(bytes / kRecord + 1);
-  if (records_ < kRekeyAfter) return;
-  records_ = 0;
-  SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+  if (records_ >= rekey_after_ && SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) records_ = 0;
 }
 
 // The BIO takes everything, so a write is never left half done.
@@ -269,7 +276,8 @@ bool TlsStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
     return false;
   }
   size_t taken = 0;
-  for (const iovec& piece : data) {
+  for (const iovec& each : data) {
+    iovec piece{each.iov_base, std::min(each.iov_len, kMostAtOnce - taken)};
     rekey_if_due(piece.iov_len);
     if (!encrypt(piece)) {
       Loop::current().wire().clear();
@@ -277,6 +285,7 @@ bool TlsStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
       return true;
     }
     taken += piece.iov_len;
+    if (taken == kMostAtOnce) break;
   }
   flush();
   out = taken;

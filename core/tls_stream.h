@@ -32,6 +32,9 @@ class TlsStream final : public Stream, private Borrower, private Drain {
   void finish() override;
   void close(Errc why) override;
 
+  // New keys for what we send after so many records of up to 16 KiB, instead of 2^23.
+  void rekey_after(uint32_t records) { rekey_after_ = records; }
+
   SSL* ssl() const { return ssl_.get(); }
   int fd() const { return fd_.get(); }
 
@@ -46,6 +49,7 @@ class TlsStream final : public Stream, private Borrower, private Drain {
   struct Readable;  // waits for bytes during the handshake
   struct Writable;
   Status step(bool& more);  // of the handshake
+  void keep_early();
 
   // The BIO: what OpenSSL reads from and writes to.
   static BIO_METHOD* bio_method();
@@ -70,6 +74,7 @@ class TlsStream final : public Stream, private Borrower, private Drain {
   Stash out_;                         // encrypted and not yet sent
   iovec lent_{};                      // decrypted, in the loop's plain buffer
   Stash kept_;                        // when it had to be saved
+  uint32_t rekey_after_;              // records
   uint32_t records_ = 0;              // sent under the current key
   bool eof_ = false;
   bool finishing_ = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/workers.h"
 
+#include <fmt/format.h>
+
 #include <future>
 
 namespace ambientd {
@@ -37,6 +39,18 @@ void Workers::each_and_wait(const std::function<void(size_t)>& work) {
     done.count_down();
   });
   done.wait();
+}
+
+std::string list_stories(Workers& workers) {
+  std::vector<std::string> text(workers.size());
+  workers.each_and_wait([&text](size_t worker) {
+    Loop& loop = Loop::current();
+    loop.roots().each([&](Root& root) {
+      text[worker] += fmt::format("{}\t{}\t{}\t{} ms\n", worker, root.name(), root.waits_for(),
+                                  loop.now_ms() - root.started_ms());
+    });
+  });
+  return fmt::format("worker\tstory\twaits for\tage\n{}", fmt::join(text, ""));
 }
 
 }  // namespace ambientd

@@ -6,6 +6,7 @@
 #include <functional>
 #include <latch>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -36,5 +37,8 @@ class Workers {
   std::latch stopped_;  // loops live until all have stopped: one may still post to another
   std::vector<std::unique_ptr<Worker>> workers_;
 };
+
+// Who waits where, for how long: a line a story, by worker.
+std::string list_stories(Workers& workers);
 
 }  // namespace ambientd

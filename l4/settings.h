@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/options.h"
 #include "core/socket.h"
 #include "hbone/pool.h"
 #include "hbone/session.h"
@@ -42,5 +43,7 @@ struct Settings {
   size_t handshakes = 2048;        // at the same time, per worker
   Settings() { pool.session.max_header_list = 16384; }
 };
+
+Settings settings_from(const Options& options);
 
 }  // namespace ambientd::l4

@@ -44,13 +44,18 @@ struct Waypoint::Node {
           worker.telemetry.sweep();
           Loop::current().set_timer(sweep, kSweepMs);
         }) {
-    if (of.settings_.access_log) {
-      worker.access_log = [](std::string_view line) {
-        if (line.ends_with('\n')) line.remove_suffix(1);
-        log::raw(line);
-      };
-    }
     Loop::current().set_timer(sweep, kSweepMs);
+  }
+
+  // The mesh may turn the access log off (MeshConfig accessLogFile).
+  void take(ViewPtr view) {
+    worker.access_log = {};
+    if (!view->snapshot->access_log_file().empty()) worker.access_log = write_line;
+    worker.view = std::move(view);
+  }
+  static void write_line(std::string_view line) {
+    if (line.ends_with('\n')) line.remove_suffix(1);
+    log::raw(line);
   }
 
   void drain() {
@@ -182,7 +187,7 @@ void Waypoint::publish(config::SnapshotPtr snapshot) {
   std::erase_if(former_, [](const ViewPtr& each) { return each.use_count() == 1; });
   if (view_) former_.push_back(view_);
   view_ = std::move(view);
-  workers_.each([this, now = view_](size_t i) { nodes_[i]->worker.view = now; });
+  workers_.each([this, now = view_](size_t i) { nodes_[i]->take(now); });
 }
 
 void Waypoint::certificates_changed() {

@@ -12,6 +12,7 @@
 
 #include "core/certificates.h"
 #include "core/metrics.h"
+#include "core/options.h"
 #include "core/socket.h"
 #include "core/workers.h"
 #include "l7/telemetry.h"
@@ -25,13 +26,15 @@ struct Settings {
   Identity identity;      // whose certificate it serves and dials with
   uint16_t port = 15008;  // on [::], or on 0.0.0.0 where there is no IPv6
   uint32_t mark = 0;      // SO_MARK of every socket; 0: none
-  bool access_log = true;
   uint64_t handshake_ms = 10'000;
   size_t handshakes = 1'000;      // in progress, per worker; beyond it the oldest is cut
   size_t connections = 100'000;   // per worker; beyond it new ones are cut
   uint64_t release_ms = 300'000;  // an unused HBONE connection is kept this long
   UpstreamLimits upstream;
 };
+
+// `options.workload` is set: a waypoint knows who it is.
+Settings settings_from(const Options& options);
 
 class Waypoint {
  public:

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "l4/settings.h"
+
+#include <algorithm>
+
+namespace ambientd::l4 {
+namespace {
+
+void set_windows(const Http2Options& from, hbone::Limits& limits) {
+  limits.stream_window_max = from.stream_window;
+  limits.connection_window = from.connection_window;
+  limits.queued_per_connection = std::max<size_t>(limits.queued_per_connection, from.connection_window);
+  limits.max_frame_size = from.frame_size;
+}
+
+}  // namespace
+
+Settings settings_from(const Options& options) {
+  Settings s;
+  for (const PodName& pod : options.pods) {
+    s.pods.push_back({pod.workload.ns, pod.workload.name, pod.workload.sa, pod.netns});
+  }
+  const std::optional<WorkloadName>& own = options.workload;
+  if (s.pods.empty() && own) s.pods.push_back({own->ns, own->name, own->sa, ""});
+  s.network = options.network;
+  s.mark = options.packet_mark;
+  s.ipv6 = options.ipv6;
+  if (options.original_source) {
+    s.original_source = *options.original_source ? OriginalSource::require : OriginalSource::never;
+  }
+  s.response_baggage = options.response_baggage;
+  s.keepalive = options.keepalive;
+  s.pool.max_streams = options.pool_max_streams;
+  s.pool.release_ms = static_cast<uint64_t>(std::chrono::milliseconds(options.pool_release).count());
+  set_windows(options.http2, s.pool.session);
+  set_windows(options.http2, s.server);
+  return s;
+}
+
+}  // namespace ambientd::l4
