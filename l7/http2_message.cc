@@ -57,6 +57,11 @@ std::expected<Request, Cause> to_request(const hbone::Headers& section, bool end
   if (std::optional<std::string_view> length = hbone::find(section, "content-length"))
     request.content_length = parse_uint(*length);
   request.has_body = !ended && request.upgrade.empty();
+  // An HTTP/1.1 upgrade has no body: a length here would swallow the next request on the connection.
+  if (!request.upgrade.empty()) {
+    remove_field(request.fields, "content-length");
+    request.content_length.reset();
+  }
   request.expect_continue = hbone::find(section, "expect") == "100-continue";
   return request;
 }

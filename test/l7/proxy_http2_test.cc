@@ -216,15 +216,12 @@ Task<void> client_resets(Http2Scene& scene) {
   CHECK_THAT(scene.lines[0], Contains(" 0 DC downstream_remote_disconnect "));
 }
 
-Task<void> websocket(Scene& scene) {
+Task<void> websocket(Scene& scene, Headers more) {
   Client client(scene.open(kHttp1));
-  auto call = client.ask({{":method", "CONNECT"},
-                          {":protocol", "websocket"},
-                          {":scheme", "http"},
-                          {":authority", "a"},
-                          {":path", "/chat"},
-                          {"sec-websocket-version", "13"}},
-                         false);
+  Headers head{{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"},
+               {":authority", "a"},    {":path", "/chat"},         {"sec-websocket-version", "13"}};
+  head.insert(head.end(), more.begin(), more.end());
+  auto call = client.ask(head, false);
   Status arrived = co_await call->headers();
   CHECK(arrived);
   CHECK(hbone::find(call->head(), ":status") == "200");
@@ -284,14 +281,16 @@ TEST_CASE("a client that resets its stream cancels the upstream's") {
 }
 
 TEST_CASE("a WebSocket over HTTP/2 reaches an HTTP/1.1 upstream as an upgrade") {
+  Headers more = GENERATE(Headers{}, Headers{{"content-length", "2"}});
   Loop loop;
   Scene scene({{"\r\n\r\n",
                 "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: "
                 "websocket\r\nsec-websocket-accept: x\r\n\r\n"},
                {"hi", "bye"},
                {"", "."}});
-  test::run(loop, websocket(scene));
+  test::run(loop, websocket(scene, more));
   CHECK_THAT(scene.upstream.seen, Catch::StartsWith("GET /chat HTTP/1.1\r\n"));
   CHECK_THAT(scene.upstream.seen, Contains("sec-websocket-key: "));
   CHECK_THAT(scene.upstream.seen, Contains("upgrade: websocket\r\n"));
+  CHECK_THAT(scene.upstream.seen, !Contains("content-length"));
 }
