@@ -91,6 +91,14 @@ void Pool::settle(Entry& entry, const std::optional<Error>& error) {
 void Pool::forget_if_unused(Entry& entry) {
   if (entry.dialing || !entry.connections.empty() || !entry.waiting.empty()) return;
   entries_.erase(PoolKey(entry.key));
+  if (entries_.empty()) emptied_.set();
+}
+
+Task<void> Pool::until_empty() {
+  while (!entries_.empty()) {
+    emptied_.reset();
+    co_await emptied_;
+  }
 }
 
 Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer* dialer) {
@@ -131,10 +139,11 @@ Task<void> Pool::drive(Entry* entry, Dialer* dialer) {
   entry->connections.push_back(&mine);
   settle(*entry, {});
   Timer unused([this, &mine, &unused] {
-    if (mine.session->exchanges() == 0) {
+    uint64_t idle = mine.session->idle_ms();
+    if (idle >= limits_.release_ms) {
       mine.session->drain();
     } else {
-      Loop::current().set_timer(unused, limits_.release_ms);
+      Loop::current().set_timer(unused, limits_.release_ms - idle);
     }
   });
   Loop::current().set_timer(unused, limits_.release_ms);

@@ -70,7 +70,10 @@ class Pool {
   void reconsider(const WorkloadCertificate& now);
   void drain();  // GOAWAY on all; nothing new is dialled
   void close();  // ends all connections and dials now; empty() follows
-  bool empty() const { return entries_.empty(); }
+  bool empty() const {
+    return entries_.empty();
+  }                          // and may be destroyed: no connection, no dial, nobody waits
+  Task<void> until_empty();  // follows drain() when the last tunnel has ended
   size_t connections() const;
 
  private:
@@ -85,6 +88,7 @@ class Pool {
 
   PoolLimits limits_;
   std::map<PoolKey, std::unique_ptr<Entry>> entries_;
+  Event emptied_{"pool empty"};
   bool draining_ = false;
 };
 

@@ -50,6 +50,8 @@ Session::Session(Role role, Stream& transport, const Limits& limits, OnRequest o
 
 Session::~Session() { nghttp2_session_del(h2_); }
 
+uint64_t Session::idle_ms() const { return exchanges_ > 0 ? 0 : Loop::current().now_ms() - idle_since_ms_; }
+
 uint32_t Session::peer_max_streams() const {
   return nghttp2_session_get_remote_settings(h2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
@@ -250,6 +252,7 @@ void Session::detach(Exchange& exchange) {
   std::erase(want_room_, &exchange);
   unqueued(exchange, exchange.queued_);
   if (--exchanges_ == 0) {
+    idle_since_ms_ = Loop::current().now_ms();
     empty_.set();
     end_if_idle();
   }

@@ -72,6 +72,7 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   Result<std::unique_ptr<Exchange>> request(const Headers& headers, bool end);
 
   size_t exchanges() const { return exchanges_; }  // alive
+  uint64_t idle_ms() const;                        // since when there has been none; 0 while there is one
   bool usable() const { return !error_ && !draining_ && !going_away_; }
   uint32_t peer_max_streams() const;  // as the peer announced
   bool peer_allows_extended_connect() const;
@@ -139,6 +140,7 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read
   std::map<int32_t, Headers> trailers_left_;         // by exchanges that went before a window let them out
   size_t exchanges_ = 0;
+  uint64_t idle_since_ms_ = Loop::current().now_ms();
   size_t queued_ = 0;   // bytes all exchanges hold
   size_t windows_ = 0;  // bytes of window all open exchanges have
   Timer ping_timer_, stall_timer_, goaway_timer_;

@@ -101,7 +101,7 @@ struct Fixture {
   Task<void> end() {
     pool.drain();
     server.stop();
-    while (!pool.empty()) co_await Sleep(20);
+    co_await pool.until_empty();
   }
   LocalCa ca = new_root();
   Server server;
@@ -152,13 +152,15 @@ Task<void> spread_when_full() {
   Scope scope;
   std::list<Tunnel> held;
   for (int i = 0; i < 25; ++i) {
-    held.push_back(co_await open_tunnel(f.pool, f.key(), f.dialer, {"10.0.0.1:80", {}, {}, {}, {}}, scope));
-    REQUIRE(held.back());
+    Tunnel tunnel = co_await open_tunnel(f.pool, f.key(), f.dialer, {"10.0.0.1:80", {}, {}, {}, {}}, scope);
+    REQUIRE(tunnel);
+    held.push_back(std::move(tunnel));
   }
   CHECK(f.server.connections == 3);
   held.clear();
   for (int i = 0; i < 20; ++i) {
-    held.push_back(co_await open_tunnel(f.pool, f.key(), f.dialer, {"10.0.0.1:80", {}, {}, {}, {}}, scope));
+    Tunnel tunnel = co_await open_tunnel(f.pool, f.key(), f.dialer, {"10.0.0.1:80", {}, {}, {}, {}}, scope);
+    held.push_back(std::move(tunnel));
   }
   CHECK(f.server.connections == 3);
   held.clear();
@@ -272,9 +274,24 @@ Task<void> released_when_unused() {
   limits.release_ms = 50;
   Fixture f({}, limits);
   co_await echo_once(f, f.key(), "a");
-  while (!f.pool.empty()) co_await Sleep(20);
+  co_await f.pool.until_empty();
   co_await echo_once(f, f.key(), "b");
   CHECK(f.server.connections == 2);
+  co_await f.end();
+}
+
+// What counts is the time since the last tunnel, not since the dial.
+Task<void> kept_while_used() {
+  PoolLimits limits;
+  limits.release_ms = 200;
+  Fixture f({}, limits);
+  uint64_t start = Loop::current().now_ms();
+  while (Loop::current().now_ms() - start < 700) {
+    co_await echo_once(f, f.key(), "now and then");
+    co_await Sleep(50);
+  }
+  CHECK(f.server.connections == 1);
+  co_await f.pool.until_empty();
   co_await f.end();
 }
 
@@ -319,4 +336,8 @@ TEST_CASE("a removed root drains the connections it had verified") {
 TEST_CASE("an unused connection is released") {
   Loop loop;
   run(loop, released_when_unused());
+}
+TEST_CASE("a connection that is used now and then is kept") {
+  Loop loop;
+  run(loop, kept_while_used());
 }
