@@ -30,10 +30,11 @@ class Http1Server::Exchange final : public ServerExchange {
     bool stays = keep_alive_ || !final_answer;
     Status sent = co_await server_.stream_.send_head(to_head(head, head_request_, stays));
     if (sent && end) ended_ = true;
-    if (sent && head.status == 101) {
-      server_.raw_ = true;
-      server_.stream_.make_raw();
-    }
+    if (!sent || head.status != 101) co_return sent;
+    server_.raw_ = true;
+    server_.transport_.nudge();
+    co_await server_.unwatched_;  // whoever relays the bytes is the only one to read them
+    server_.stream_.make_raw();
     co_return sent;
   }
 
@@ -111,9 +112,9 @@ Task<bool> Http1Server::serve_one(http1::Head head) {
   }
   idle_ = false;
   Exchange exchange(*this, std::move(*request), keep_alive && !draining_);
+  unwatched_.reset();
   Task<void> watching = watch(exchange.scope);
-  bool upgrades = !exchange.request.upgrade.empty();
-  if (!upgrades) watching.start();
+  watching.start();
   co_await handler_.handle(exchange);
   idle_ = true;
   if (raw_) co_return false;
@@ -135,15 +136,15 @@ Task<bool> Http1Server::serve_one(http1::Head head) {
 // that we are leaving is dropped, so that our answer is not lost to a reset.
 Task<void> Http1Server::watch(Scope& scope) {
   co_await stream_.read_end();
-  for (;;) {
+  while (!raw_) {
     Result<Chunk> chunk = co_await transport_.read();
-    if (!chunk || chunk->eof) {
-      scope.close({Errc::eof, "the client closed its connection"});
-      co_return;
-    }
-    if (!leaving_ && !chunk->data.empty()) co_return;
+    if (raw_) break;
+    bool gone = !chunk || chunk->eof;
+    if (gone) scope.close({Errc::eof, "the client closed its connection"});
+    if (gone || (!leaving_ && !chunk->data.empty())) break;
     transport_.consume(total(chunk->data));
   }
+  unwatched_.set();
 }
 
 // The client has its answer but is still sending: what is left is read if it is short.

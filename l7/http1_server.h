@@ -48,6 +48,7 @@ class Http1Server final : public Closable, public Listed<Http1Server> {
   bool idle_ = true;
   bool leaving_ = false;  // the last answer has been given
   bool raw_ = false;      // an upgrade took the connection over
+  Event unwatched_{"end of the watch over the client"};
 };
 
 }  // namespace ambientd::l7

@@ -146,9 +146,11 @@ TEST_CASE("an answer that comes before the whole request ends the exchange, and 
 }
 
 TEST_CASE("when the client goes away the upstream is told at once") {
+  std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+  std::string request = GENERATE_COPY(std::string(kGet), std::string(upgrade));
   Loop loop;
   Scene scene({{"\r\n\r\n", ""}});
-  test::run(loop, scene.play(kHttp, {{"", kGet}, {"", "!"}}));
+  test::run(loop, scene.play(kHttp, {{"", request}, {"", "!"}}));
   REQUIRE(scene.lines.size() == 1);
   CHECK_THAT(scene.lines[0], Contains(" 0 DC downstream_remote_disconnect "));
 }
