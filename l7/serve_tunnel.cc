@@ -12,24 +12,6 @@ namespace {
 
 using config::AppProtocol;
 
-Result<Tunnel> tunnel_of(const hbone::Headers& head, const Peer& peer, const ViewPtr& view) {
-  Result<hbone::Connect> connect = hbone::Connect::parse(head);
-  if (!connect) return fail(std::move(connect.error()));
-  if (!view || !view->self)
-    return fail(Errc::not_found, "this waypoint does not know its services yet (is its pod configured?)");
-  Result<Target> target = dispatch(*view->snapshot, *view->self, connect->authority);
-  if (!target) return fail(std::move(target.error()));
-  Tunnel tunnel;
-  tunnel.target = std::move(*target);
-  tunnel.peer = peer.address;
-  auto caller = std::make_shared<Caller>();
-  caller->identity = peer.identity;
-  caller->workload = view->snapshot->workload_by_ip(view->self->workload->network, peer.address.ip);
-  caller->baggage = hbone::Baggage::parse(connect->baggage.value_or(""));
-  tunnel.caller = std::move(caller);
-  return tunnel;
-}
-
 void log_refusal(const hbone::Headers& head, const Peer& peer, int status, const Error& why, Worker& worker) {
   if (!worker.access_log) return;
   RequestLog line;
@@ -75,8 +57,24 @@ bool is_tcp(AppProtocol protocol) {
 
 }  // namespace
 
+Result<Tunnel> tunnel_of(const hbone::Headers& head, const Peer& peer, Worker& worker) {
+  Result<hbone::Connect> connect = hbone::Connect::parse(head);
+  if (!connect) return fail(std::move(connect.error()));
+  const ViewPtr& view = worker.view;
+  if (!view || !view->self)
+    return fail(Errc::not_found, "this waypoint does not know its services yet (is its pod configured?)");
+  Result<Target> target = dispatch(*view->snapshot, *view->self, connect->authority);
+  if (!target) return fail(std::move(target.error()));
+  Tunnel tunnel;
+  tunnel.target = std::move(*target);
+  tunnel.peer = peer.address;
+  config::WorkloadPtr client = view->snapshot->workload_by_ip(view->self->workload->network, peer.address.ip);
+  tunnel.caller = worker.telemetry.caller(peer.identity, client, connect->baggage.value_or(""));
+  return tunnel;
+}
+
 Task<void> serve_tunnel(std::unique_ptr<hbone::Exchange> exchange, Peer peer, Worker& worker) {
-  Result<Tunnel> tunnel = tunnel_of(exchange->head(), peer, worker.view);
+  Result<Tunnel> tunnel = tunnel_of(exchange->head(), peer, worker);
   if (!tunnel) {
     refuse(*exchange, peer, tunnel.error(), worker);
     co_return;

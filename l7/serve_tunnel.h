@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/spiffe.h"
+#include "hbone/connect.h"
 #include "hbone/exchange.h"
 #include "l7/worker.h"
 
@@ -17,6 +18,10 @@ struct Peer {
   SockAddr address;
   std::optional<Identity> identity;
 };
+
+// What a request on an HBONE connection asks for, and who asks. Errors: those of hbone::Connect::parse() and
+// of dispatch(); not_found while the mesh does not know this waypoint.
+Result<Tunnel> tunnel_of(const hbone::Headers& head, const Peer& peer, Worker& worker);
 
 // The story of one request on an HBONE connection. Anything but CONNECT is answered 404, an authority that is
 // not an address and port 400, one that is not served here 404 (contract/waypoint.md §1.4, §1.5).
