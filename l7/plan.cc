@@ -31,7 +31,8 @@ policy::L7Verdict judge_request(const View& view, const Tunnel& tunnel, const Re
   std::vector<config::L7PolicyPtr> policies = policies_of(view, tunnel);
   if (policies.empty()) return {.allow = true, .policy = {}, .details = {}};
   std::vector<std::pair<std::string, std::string>> headers;
-  headers.reserve(request.fields.size());
+  headers.reserve(request.fields.size() + 1);
+  headers.emplace_back("host", request.authority);  // which is no field any more
   for (const http1::Field& field : request.fields) headers.emplace_back(field.name, field.value);
   policy::Request what = facts(tunnel);
   what.remote = forwarded_address(request);

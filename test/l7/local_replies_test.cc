@@ -120,6 +120,22 @@ TEST_CASE(
   CHECK_THAT(scene.lines[1], Contains(" 204 - via_upstream "));
 }
 
+TEST_CASE("a condition on the Host header sees what the client sent") {
+  config::Mesh mesh = test::small_mesh();
+  auto deny = std::make_shared<policy::L7Authorization>();
+  deny->action = policy::L7Authorization::Action::deny;
+  policy::Condition host;
+  host.key = policy::Condition::Key::request_header;
+  host.path = {"host"};
+  host.strings.values = {policy::parse_string_match("a")};
+  deny->rules = {{.from = {}, .to = {}, .when = {host}}};
+  mesh.service_policies["default/reviews.default.svc.cluster.local"] = {deny};
+  Loop loop;
+  Scene scene({}, std::move(mesh));
+  test::run(loop, scene.play(kHttp, {{"", kGet}, {"RBAC: access denied", "."}}));
+  CHECK(scene.connector.dialled.empty());
+}
+
 TEST_CASE(
     "an upstream that breaks in the middle of its response cuts the client off, and is no complete one") {
   Loop loop;
