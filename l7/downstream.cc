@@ -66,6 +66,7 @@ Task<void> Downstreams::serve_session(Fd fd, Downstream& mine) {
     co_return;
   }
   mine.peer.identity = peer_check((*tls)->ssl()).identity;
+  mine.root = peer_check((*tls)->ssl()).root;
   serving_.push_back(mine);
   hbone::Session session(hbone::Session::Role::server, **tls, session_limits(),
                          [this, &mine](std::unique_ptr<hbone::Exchange> exchange) {
@@ -91,6 +92,12 @@ void Downstreams::drain(std::function<void()> drained) {
     if (each.session) each.session->drain();
   });
   leave();
+}
+
+void Downstreams::reconsider(const WorkloadCertificate& now) {
+  serving_.each([&now](Downstream& each) {
+    if (each.session && !now.trusts(each.root)) each.session->drain();
+  });
 }
 
 void Downstreams::cut(const Error& why) {

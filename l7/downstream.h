@@ -27,6 +27,7 @@ struct Downstream : Listed<Downstream> {
   Peer peer;
   uint64_t since_ms = 0;
   hbone::Session* session = nullptr;
+  std::string root;  // fingerprint of what verified the peer
 };
 
 class Downstreams {
@@ -42,6 +43,8 @@ class Downstreams {
   // GOAWAY on all; `drained` is called when the last has ended, at once when there is none.
   void drain(std::function<void()> drained);
   void cut(const Error& why);  // all of them, now
+  // GOAWAY on those whose peers `now` would not believe any more.
+  void reconsider(const WorkloadCertificate& now);
   size_t size() const { return count_; }
   template <class F>
   void each(F visit) {

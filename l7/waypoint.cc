@@ -193,7 +193,10 @@ void Waypoint::publish(config::SnapshotPtr snapshot) {
 void Waypoint::certificates_changed() {
   WorkloadCertificatePtr now = certificates_.current(settings_.identity);
   if (!now) return;
-  workers_.each([this, now](size_t i) { nodes_[i]->pool.reconsider(*now); });
+  workers_.each([this, now](size_t i) {
+    nodes_[i]->pool.reconsider(*now);
+    nodes_[i]->downstreams.reconsider(*now);
+  });
 }
 
 void Waypoint::drain(std::chrono::milliseconds deadline, std::function<void()> done) {

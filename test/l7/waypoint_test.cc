@@ -19,14 +19,19 @@ namespace {
 
 class TestSigner final : public Signer {
  public:
-  explicit TestSigner(const LocalCa& ca) : ca_(ca) {}
+  explicit TestSigner(const LocalCa& ca) : ca_(&ca) {}
   void sign(const Identity& identity, Done done) override {
-    done(ca_.issue(identity, std::chrono::hours(1), std::chrono::system_clock::now()));
+    done(ca_->issue(identity, std::chrono::hours(1), std::chrono::system_clock::now()));
   }
-  Result<bool> refresh() override { return false; }
+  Result<bool> refresh() override { return std::exchange(changed_, false); }
+  void change_to(const LocalCa& ca) {
+    ca_ = &ca;
+    changed_ = true;
+  }
 
  private:
-  const LocalCa& ca_;
+  const LocalCa* ca_;
+  bool changed_ = false;
 };
 
 WorkloadCertificatePtr certificate_of(const LocalCa& ca, const std::string& sa) {
@@ -131,8 +136,9 @@ struct Site {
     return all;
   }
 
-  LocalCa ca = test::new_root();
-  Certificates certificates{std::make_unique<TestSigner>(ca)};
+  LocalCa ca = test::new_root(), next_ca = test::new_root();
+  TestSigner* signer = new TestSigner(ca);  // of `certificates`
+  Certificates certificates{std::unique_ptr<Signer>(signer)};
   metrics::Registry registry{3};
   Workers workers{2};
   FakeZtunnel ztunnel;
@@ -268,6 +274,21 @@ Task<void> stranger(Site& site) {
   co_await wind_up(site);
 }
 
+Task<void> root_removed(Site& site) {
+  Result<std::unique_ptr<Caller>> caller = co_await Caller::dial(site, "productpage");
+  REQUIRE(caller);
+  int status = 0;
+  std::unique_ptr<hbone::Exchange> refused = co_await (*caller)->ask(connect_to("10.96.0.10:1"), status);
+  CHECK(status == 404);
+  refused.reset();
+  site.signer->change_to(site.next_ca);
+  site.certificates.tick(std::chrono::system_clock::now());
+  site.waypoint->certificates_changed();
+  Status ended = co_await (*caller)->running;
+  CHECK((*caller)->session.exchanges() == 0);
+  co_await wind_up(site);
+}
+
 Task<void> drained(Site& site) {
   site.ztunnel.hold = true;
   Result<std::unique_ptr<Caller>> caller = co_await Caller::dial(site, "productpage");
@@ -336,6 +357,12 @@ TEST_CASE("a client of another root is refused in the handshake") {
   Loop loop;
   Site site;
   test::run(loop, stranger(site));
+}
+
+TEST_CASE("a client that was believed by a root that is gone is sent away") {
+  Loop loop;
+  Site site;
+  test::run(loop, root_removed(site));
 }
 
 TEST_CASE("a draining waypoint answers what it has, closes, and listens no more") {
