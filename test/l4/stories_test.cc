@@ -108,6 +108,8 @@ Task<void> refused(TwoZtunnels& both, Captured call, std::string client_error, s
   bool clean = false;
   co_await request(both, std::move(call), "", answer, clean);
   co_await until_idle(both);
+  while (!has(both.ended("inbound") + both.refused(), server_line))
+    co_await Sleep(1);  // the server hears it later
   CHECK(answer.empty());
   INFO(both.ended("outbound"));
   CHECK(has(both.ended("outbound"), "\terror\taccess\tconnection complete"));
