@@ -59,7 +59,8 @@ std::optional<config::Choice> choose(const View& view, const config::Service& se
 // Where the chosen endpoint of plan.service listens, and how it is reached.
 bool locate(const View& view, const Tunnel& tunnel, const Dice& dice, const LoadOf& load, Plan& plan) {
   std::optional<config::Choice> choice = choose(view, *plan.service, plan.service_port, dice, load);
-  if (!choice) return false;
+  // An address of another network is somebody else's in this one.
+  if (!choice || choice->workload->network != view.self->workload->network) return false;
   Result<Ip> ip =
       config::destination_ip(*choice->workload, tunnel.target.destination.ip, plan.service->ip_families);
   if (!ip) return false;

@@ -120,6 +120,17 @@ TEST_CASE(
   CHECK_THAT(scene.lines[1], Contains(" 204 - via_upstream "));
 }
 
+TEST_CASE("an endpoint on another network is not dialled as if it were on this one") {
+  config::Mesh mesh = test::small_mesh();
+  mesh.workloads[2].network = "elsewhere";
+  mesh.workloads[2].protocol = config::Tunnel::tcp;
+  Loop loop;
+  Scene scene({}, std::move(mesh));
+  test::run(loop, ask(scene));
+  expect(scene, "503 Service Unavailable", "no healthy upstream", " 503 UH no_healthy_upstream ");
+  CHECK(scene.connector.dialled.empty());
+}
+
 TEST_CASE("a condition on the Host header sees what the client sent") {
   config::Mesh mesh = test::small_mesh();
   auto deny = std::make_shared<policy::L7Authorization>();
