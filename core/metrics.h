@@ -123,6 +123,9 @@ class Histogram {
   std::span<const double> bounds_;
 };
 
+// What a family exposes at most; label values that peers choose cannot make it grow further.
+inline constexpr size_t kMostSeries = 64 << 10;
+
 class Family {
  public:
   Family(Kind kind, Spec spec, size_t workers) : kind_(kind), spec_(std::move(spec)), workers_(workers) {}

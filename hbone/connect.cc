@@ -12,6 +12,7 @@ namespace ambientd::hbone {
 namespace {
 
 constexpr size_t kMaxHeader = 8192;  // bytes of one header we look into
+constexpr size_t kMaxItem = 256;     // of one baggage value: a DNS name has 253 at most
 
 void add(std::string& out, std::string_view key, std::string_view value) {
   if (value.empty()) return;
@@ -45,7 +46,7 @@ Baggage Baggage::parse(std::string_view header) {
     size_t equals = item.find('=');
     if (equals == item.npos) continue;
     std::string_view key = item.substr(0, equals);
-    std::string value(item.substr(equals + 1, item.find('=', equals + 1) - equals - 1));
+    std::string value(item.substr(equals + 1, item.find('=', equals + 1) - equals - 1).substr(0, kMaxItem));
     if (key == "k8s.cluster.name") out.cluster = value;
     if (key == "k8s.namespace.name") out.ns = value;
     if (key == "service.name") out.service_name = value;

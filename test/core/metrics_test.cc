@@ -71,6 +71,14 @@ TEST_CASE("a handle that was never looked up counts nothing") {
   histogram.observe(1);
 }
 
+TEST_CASE("label values that a peer invents do not grow a family without end") {
+  Registry registry(1);
+  Counters& counters = registry.counters({"flood", "A flood.", "", {}});
+  for (size_t i = 0; i < 2 * kMostSeries; ++i) counters.with(0, {{"who", std::to_string(i)}}).add();
+  CHECK(counters.all().size() <= kMostSeries);
+  CHECK(counters.all().size() > kMostSeries / 2);
+}
+
 TEST_CASE("a gauge goes up on one worker and down on another") {
   Registry registry(2);
   Gauges& open = registry.gauges({.name = "open", .help = "Open."});
