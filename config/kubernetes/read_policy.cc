@@ -8,6 +8,7 @@
 
 #include "config/kubernetes/read.h"
 #include "core/text.h"
+#include "policy/path_template.h"
 
 namespace ambientd::config::kubernetes {
 namespace {
@@ -94,10 +95,22 @@ policy::Source read_source(const Field& at, std::string_view ns) {
   return out;
 }
 
+// A template that is not one would match nothing, and a DENY with it would let everything through.
+void check_templates(const Field& paths) {
+  for (const Field& path : values_of(paths)) {
+    std::string text = path.text();
+    if (text.find_first_of("{}") != text.npos && !policy::is_valid_template(text))
+      path.error(
+          "is not a path template: write {*} for one segment, {**} for any number, nothing beside them");
+  }
+}
+
 policy::Operation read_operation(const Field& at) {
   policy::Operation out;
   out.hosts = read_string_list(at, "hosts", "notHosts");
   out.methods = read_string_list(at, "methods", "notMethods");
+  check_templates(at["paths"]);
+  check_templates(at["notPaths"]);
   out.paths = read_string_list(at, "paths", "notPaths");
   out.ports = read_ports(at["ports"]);
   out.not_ports = read_ports(at["notPorts"]);
@@ -142,6 +155,14 @@ bool takes_path(Condition::Key key) {
   return key == Condition::Key::request_claim || key == Condition::Key::request_header;
 }
 
+// Fields that are not there any more when a policy is judged: a condition on one would never match.
+bool can_be_seen(std::string_view header) {
+  constexpr std::string_view kGone[] = {"connection",        "keep-alive", "proxy-connection",
+                                        "transfer-encoding", "upgrade",    "x-forwarded-client-cert"};
+  if (header.starts_with(':')) return header == ":method" || header == ":authority";
+  return std::ranges::find(kGone, header) == std::end(kGone);
+}
+
 // Fills key and path; false when there is no such key.
 bool read_key(std::string_view text, Condition* out) {
   std::string_view name = text.substr(0, text.find('['));
@@ -152,7 +173,7 @@ bool read_key(std::string_view text, Condition* out) {
   out->path = std::move(*path);
   if (out->key != Condition::Key::request_header) return true;
   out->path[0] = to_lower(out->path[0]);
-  return out->path.size() == 1;
+  return out->path.size() == 1 && can_be_seen(out->path[0]);
 }
 
 void read_values(const Field& at, Condition* out) {

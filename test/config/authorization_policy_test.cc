@@ -212,6 +212,16 @@ TEST_CASE("what is wrong in a policy is an error with its path, never a looser p
        "spec.rules[0].when[0].key: \"source.colour\" is not a condition this policy can be judged by"},
       {"rules: [{when: [{key: 'request.headers', values: [a]}]}]",
        "spec.rules[0].when[0].key: \"request.headers\" is not a condition this policy can be judged by"},
+      {"rules: [{when: [{key: 'request.headers[:path]', values: [a]}]}]",
+       "spec.rules[0].when[0].key: \"request.headers[:path]\" is not a condition this policy can be judged "
+       "by"},
+      {"rules: [{when: [{key: 'request.headers[Upgrade]', values: [a]}]}]",
+       "spec.rules[0].when[0].key: \"request.headers[Upgrade]\" is not a condition this policy can be judged "
+       "by"},
+      {"rules: [{to: [{operation: {paths: ['/a/{b}']}}]}]",
+       "spec.rules[0].to[0].operation.paths[0]: is not a path template: write {*} for one segment, {**} for "
+       "any "
+       "number, nothing beside them"},
       {"rules: [{when: [{key: source.ip}]}]", "spec.rules[0].when[0]: needs values or notValues"},
       {"selector: {matchExpressions: [{key: a}]}",
        "spec.selector.matchExpressions: is not supported: use matchLabels"},
