@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every contender works in: its own two nodes, a client, and real servers behind it.
+
+    node1: client  waypoint(not captured)        node2: far, with nginx on 8080 and iperf3 on 9000
+
+Each contender has namespaces of its own, so all of them stay up and take turns without a trace of the one before.
+Service `web` is far's nginx behind the waypoint.
+"""
+import contextlib
+
+from harness import netns as ns
+from harness import objects as k8s
+from harness.mesh import Mesh
+
+WEB = "10.88.0.40"
+HTTP, BULK = 8080, 9000
+PORTS = [("http", 80, HTTP)]
+SIZES = {"1k": 1 << 10, "100k": 100 << 10}  # files nginx has, and their bytes
+SYSCTLS = {  # or a connection per request runs out of ports and of conntrack entries within seconds
+    "ipv4/ip_local_reserved_ports": "8080,9000,15000-15200", "ipv4/ip_local_port_range": "1024 65535",
+    "ipv4/tcp_tw_reuse": "1", "netfilter/nf_conntrack_tcp_timeout_time_wait": "1", "core/somaxconn": "8192"}
+NGINX = """
+daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid {place}/nginx.pid; error_log stderr error;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush off;
+  open_file_cache max=10 inactive=1h; open_file_cache_valid 1h;
+  client_body_temp_path {place}/t; proxy_temp_path {place}/t; fastcgi_temp_path {place}/t;
+  uwsgi_temp_path {place}/t; scgi_temp_path {place}/t;
+  server {{ listen 8080 backlog=8192; root {place}/www; }}
+}}
+"""
+QUIET = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+         "data": {"mesh": 'accessLogFile: ""\n'}}
+
+
+class Scene:
+    """`mesh` has the pods, the configuration and the capture; the proxies are the contender's."""
+
+    def __init__(self, guardian, tag, place, captured, workers):
+        self.place = place
+        self.mesh = Mesh(guardian, f"{tag}-", place)
+        self.mesh.env = {"RUST_LOG": "warn,access=off", "ZTUNNEL_WORKER_THREADS": str(workers)}
+        self.client = self.mesh.pod(1, "demo/client-0/client", {"app": "client"}, captured=captured)
+        self.waypoint = self.mesh.pod(1, "demo/waypoint-0/waypoint", k8s.waypoint_labels("waypoint"), captured=False)
+        self.far = self.mesh.pod(2, "demo/far-0/far", {"app": "far"}, captured=captured)
+        self._configure()
+        self._widen()
+        self.mesh.topology.capture()
+        self._servers = self._serve()
+
+    def _configure(self):
+        allow = k8s.authorization("demo/only-client", "ALLOW", service_name="web", rules=[
+            {"from": [{"source": {"principals": ["cluster.local/ns/demo/sa/client"]}}]}])
+        self.mesh.add(k8s.waypoint("demo/waypoint", "10.88.0.100"), allow, QUIET,
+                      k8s.service("demo/web", [WEB], {"app": "far"}, PORTS, waypoint="waypoint"))
+        self.mesh.write()
+
+    def _widen(self):
+        for netns in [n.netns for n in self.mesh.topology.nodes] + [p.netns for p in self.mesh.topology.pods]:
+            with ns.inside(netns):
+                for name, value in SYSCTLS.items():
+                    with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/net/{name}", "w") as f:
+                        f.write(value)  # conntrack's is not there where nothing is captured
+
+    def _serve(self):
+        www = self.place / "www"
+        www.mkdir(exist_ok=True)
+        for name, size in SIZES.items():
+            (www / name).write_bytes(b"x" * size)
+        config = self.place / "nginx.conf"
+        config.write_text(NGINX.format(place=self.place))
+        commands = (["nginx", "-c", str(config)], ["iperf3", "-s", "-p", str(BULK)])
+        return [self.far.spawn(*command, log=self.place / f"{command[0]}.log") for command in commands]
+
+    def close(self):
+        for server in self._servers:
+            server.kill()
+        self.mesh.close()
