@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/log.h"
 #include "hbone/session.h"
 
 namespace ambientd::hbone {
@@ -89,6 +90,8 @@ void Session::on_stall_due() {
 
 void Session::reset_stalled(Exchange& exchange) {
   ++counts_.stalled_resets;
+  log::warn("hbone", "a stalled stream was reset because buffer space ran out",
+            {{"stream", exchange.id_}, {"bytes", exchange.queued_}});
   if (exchange.open_) reset(exchange, NGHTTP2_ENHANCE_YOUR_CALM);
   exchange.fail_with(
       {Errc::overloaded, "reset: its reader stalled while the connection was out of buffer space"});

@@ -11,7 +11,14 @@
 // what its next hop took (RFC 9113 §5.2), the connection so that what is queued and what may still come stay
 // within queued_per_connection: exchanges that stall (each holds at most its own window) cost the others
 // nothing until all of that is full. Then, after stall_ms, the longest-stalled exchange is reset, counted and
-// logged.
+// logged. All sessions of a loop share its budget: once that is exhausted nobody is credited, and the session
+// that holds most of it pays the same way.
+//
+// Ending: drain() says GOAWAY and lets the exchanges finish; close() and a failed transport fail them. Either
+// way what is framed still goes out, our side of the transport is finished, the peer's is read to its end for
+// a moment (or it could lose our last frames to a TCP reset), and run() returns when every exchange is gone.
+// A peer that misbehaves is given up: floods that make us answer fill nghttp2's bounded queue, resets it
+// forces on us are a rate, and one that does not read answers no ping.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
