@@ -9,7 +9,7 @@ import shutil
 from harness.process import Process
 
 import envoy_config
-from scene import BULK, HTTP, WEB, Scene
+from scene import BULK, HTTP, WEB, Scene, wait_listening
 
 OURS = "ambientd"
 PORTS = (HTTP, BULK)
@@ -100,7 +100,7 @@ class Envoy(Contender):
 HAPROXY = """
 global
   nbthread {workers}
-  maxconn 20000
+  maxconn 8192
   ssl-default-bind-options ssl-min-ver TLSv1.3
   ssl-default-server-options ssl-min-ver TLSv1.3
 defaults
@@ -124,11 +124,11 @@ class HAProxy(Contender):
         both.write_text(cert.read_text() + key.read_text())
         return f"ssl crt {both} ca-file {self.scene.mesh.authority.cert} verify required"
 
-    def _start(self, pod, *sections):
+    def _start(self, pod, port, *sections):
         config = self.place / f"haproxy-{pod.name}.cfg"
         config.write_text(HAPROXY.format(workers=self.workers) + "\n".join(sections) + "\n")
-        process = Process(["haproxy", "-db", "-V", "-f", config], pod.netns, log=self.place / f"haproxy-{pod.name}.log")
-        process.lines.wait(lambda line: "Configuration file is valid" in line or "ALERT" in line, timeout=10)
+        process = Process(["haproxy", "-db", "-f", config], pod.netns, log=self.place / f"haproxy-{pod.name}.log")
+        wait_listening(pod, process, port)
         return process
 
     def launch(self):
@@ -139,7 +139,7 @@ class HAProxy(Contender):
         outbound += [f"  use_backend to-{p} if {{ dst_port {p} }}" for p in PORTS]
         outbound += [f"backend to-{p}\n  server far {far.ip}:{self._tunnel(p)} {self._mtls(client)}" for p in PORTS]
         inbound = [f"listen in-{p}\n  bind :{self._tunnel(p)} {self._mtls(far)}\n  server app 127.0.0.1:{p}" for p in PORTS]
-        return [self._start(client, *outbound), self._start(far, *inbound)]
+        return [self._start(client, 15001, *outbound), self._start(far, self._tunnel(HTTP), *inbound)]
 
 
 class AmbientdWaypoint(Contender):

@@ -51,6 +51,8 @@ class Report:
         found = []
         for family in TITLES:
             for work in self.works:
+                voids = [self._row(family, work.name, None, c) for c in names if (family, work.name, c) in self._voids]
+                found += [{"title": work.title, "unit": "", "lower_is_better": True} | row for row in voids]
                 for metric, unit, lower in self._metrics(work):
                     for contender in names:
                         row = self._row(family, work.name, metric, contender)
@@ -75,7 +77,7 @@ class Report:
         key = (family, work, metric, contender)
         row = {"family": family, "work": work, "metric": metric, "contender": contender}
         if why := self._voids.get((family, work, contender)):
-            return row | {"void": why}
+            return row | {"void": why} if metric is None else None  # one reason, whatever the metrics
         if not (values := list(self._values.get(key, {}).values())):
             return None
         middle, known = statistics.median(values), KNOWN.get(key)
@@ -173,8 +175,8 @@ def page(rows, facts):
             metrics = dict.fromkeys(r["metric"] for r in rows if (r["family"], r["work"]) == here)
             for metric in metrics:
                 same = [r for r in rows if (r["family"], r["work"], r["metric"]) == (*here, metric)]
-                hint = "less is better" if same[0]["lower_is_better"] else "more is better"
-                parts.append(f"<div>{html.escape(same[0]['unit'])} ({hint})</div>{chart(same)}")
+                hint = " (less is better)" if same[0]["lower_is_better"] else " (more is better)"
+                parts.append(f"<div>{html.escape(same[0]['unit'] + hint if metric else '')}</div>{chart(same)}")
         heading = here
     about = " · ".join(f"{html.escape(str(k))}: {html.escape(str(v))}" for k, v in facts.items())
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>ambientd bench</title><style>{STYLE}</style>'

@@ -74,21 +74,23 @@ class Scene:
         commands = (["nginx", "-c", str(config)], ["iperf3", "-s", "-p", str(BULK)])
         servers = [self.far.spawn(*command, log=self.place / f"{command[0]}.log") for command in commands]
         for server, port in zip(servers, (HTTP, BULK)):
-            self._wait_listening(server, port)
+            wait_listening(self.far, server, port)
         return servers
-
-    def _wait_listening(self, server, port):
-        """Asked from inside the pod, which no capture rule minds. RuntimeError after ten seconds."""
-        deadline = time.monotonic() + 10
-        while server.alive() and time.monotonic() < deadline:
-            try:
-                self.far.connect("127.0.0.1", port).close()
-                return
-            except OSError:
-                server.lines.wait_change(0.02)
-        raise RuntimeError(f"{server.arguments[0]} does not listen on {port} (its log is in {self.place})")
 
     def close(self):
         for server in self._servers:
             server.kill()
         self.mesh.close()
+
+
+def wait_listening(pod, process, port):
+    """Asks from inside the pod, on loopback, which no capture rule minds. RuntimeError after ten seconds."""
+    deadline = time.monotonic() + 10
+    while process.alive() and time.monotonic() < deadline:
+        try:
+            pod.connect("127.0.0.1", port).close()
+            return
+        except OSError:
+            process.lines.wait_change(0.02)
+    said = " ".join(process.lines.since()[-3:])
+    raise RuntimeError(f"{process.arguments[0]} does not listen on {port}: {said or 'it says nothing'}")
