@@ -93,9 +93,10 @@ class Report:
             goal, figure = GOALS.get((family, work, metric, None)), statistics.median(self._values[key].values())
             return {} if goal is None else {"goal": goal, "reached": figure <= goal}
         ours = {} if (family, work, OURS) in self._voids else self._values.get((family, work, metric, OURS), {})
-        ratios = [ours[t] / v for t, v in self._values[key].items() if t in ours and v > 0]
-        if not ratios:
+        pairs = [(ours[t], v) for t, v in self._values[key].items() if t in ours]
+        if not pairs or min(min(pair) for pair in pairs) <= 0:  # an added latency below nothing is noise, not a ratio
             return {}
+        ratios = [mine / other for mine, other in pairs]
         goal, ratio = GOALS.get(key), statistics.median(ratios)
         return {"ratio": ratio} | ({} if goal is None else {"goal": goal, "reached": ratio <= goal})
 

@@ -160,6 +160,7 @@ class StartUp(Work):
 
 
 ALL = (Bulk("bulk-1", "one bulk stream", 1), Bulk("bulk-8", "eight bulk streams", 8),
-       *(Requests(f"requests-{n}", f"1 KB responses over {n} kept connection{'s' if n > 1 else ''}", "1k", n) for n in (1, 32, 512)),
+       Requests("requests-1", "1 KB responses over one kept connection", "1k", 1),
+       *(Requests(f"requests-{n}", f"1 KB responses over {n} kept connections", "1k", n) for n in (32, 512)),
        Requests("requests-100k", "100 KB responses over 32 kept connections", "100k", 32),
        NewConnections(), Latency(), Idle(), StartUp())
