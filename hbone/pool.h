@@ -72,7 +72,7 @@ class Pool {
   void close();  // ends all connections and dials now; empty() follows
   bool empty() const {
     return entries_.empty();
-  }                          // and may be destroyed: no connection, no dial, nobody waits
+  }  // and may be destroyed: no connection, no dial, nobody waits
   Task<void> until_empty();  // follows drain() when the last tunnel has ended
   size_t connections() const;
 
