@@ -11,8 +11,8 @@
 
 namespace ambientd::l7 {
 
-// `ended`: nothing follows, neither body nor trailers. An extended CONNECT for websocket (RFC 8441) becomes a GET that
-// upgrades; any other CONNECT fails with upgrade_refused.
+// `ended`: nothing follows, neither body nor trailers. An extended CONNECT for websocket (RFC 8441) becomes a
+// GET that upgrades; any other CONNECT fails with upgrade_refused.
 std::expected<Request, Cause> to_request(const hbone::Headers& section, bool ended);
 
 // A request as we send it; one that upgrades becomes an extended CONNECT.

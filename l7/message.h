@@ -25,13 +25,13 @@ struct Request {
   std::string path;       // with query, without fragment, as it will be forwarded: `/a/b?c=d`
   Fields fields;
   std::optional<uint64_t> content_length;
-  bool has_body = false;         // a body may follow (length > 0, chunked, or no END_STREAM yet)
+  bool has_body = false;  // a body may follow (length > 0, chunked, or no END_STREAM yet)
   bool expect_continue = false;
-  std::string upgrade;           // `websocket`: also an extended CONNECT; else empty
+  std::string upgrade;  // `websocket`: also an extended CONNECT; else empty
 
-  bool is_grpc() const;                    // content-type application/grpc, exact or with + or ;
-  std::string_view path_only() const;      // without the query
-  std::string_view query() const;          // without the `?`, empty when there is none
+  bool is_grpc() const;                // content-type application/grpc, exact or with + or ;
+  std::string_view path_only() const;  // without the query
+  std::string_view query() const;      // without the `?`, empty when there is none
 };
 
 struct Response {

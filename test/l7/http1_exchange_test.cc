@@ -8,7 +8,6 @@ using namespace ambientd;
 using Catch::Contains;
 using Catch::StartsWith;
 using test::Scene;
-using test::Step;
 
 namespace {
 
