@@ -17,23 +17,12 @@ size_t total(std::span<const iovec> data) {
   return n;
 }
 
-bool TcpStream::lend(Result<Chunk>& out) {
-  if (!kept_.empty()) {
-    lent_ = kept_.iov();
-    out = Chunk{.data = {&lent_, 1}};
-    return true;
-  }
-  if (lent_.iov_len == 0) return false;
-  out = Chunk{.data = {&lent_, 1}, .home = &Loop::current().rx()};
-  return true;
-}
-
 bool TcpStream::poll_read(Result<Chunk>& out) {
   if (error_) {
     out = fail(*error_);
     return true;
   }
-  if (lend(out)) return true;
+  if (loan_.lend(out)) return true;
   if (eof_) {
     out = Chunk{.eof = true};
     return true;
@@ -61,26 +50,11 @@ bool TcpStream::poll_read(Result<Chunk>& out) {
   }
   // One recv() a turn, whatever is left: a fast sender must not keep the loop from its other sockets.
   poll_.not_readable();
-  lent_ = {room.data(), static_cast<size_t>(n)};
-  Loop::current().rx().lend(*this);
-  return lend(out);
+  loan_.take(room.first(static_cast<size_t>(n)), Loop::current().rx());
+  return loan_.lend(out);
 }
 
-void TcpStream::consume(size_t n) {
-  if (!kept_.empty()) {
-    kept_.drop(n);
-    lent_ = {};
-    return;
-  }
-  lent_.iov_base = static_cast<uint8_t*>(lent_.iov_base) + n;
-  lent_.iov_len -= n;
-  if (lent_.iov_len == 0) Borrower::unlink();
-}
-
-void TcpStream::stash() {
-  kept_.append(lent_.iov_base, lent_.iov_len);
-  lent_ = {};
-}
+void TcpStream::consume(size_t n) { loan_.consume(n); }
 
 bool TcpStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
   if (error_) {

@@ -7,15 +7,14 @@
 #include <optional>
 #include <string>
 
+#include "core/loan.h"
 #include "core/poll.h"
-#include "core/scratch.h"
 #include "core/socket.h"
-#include "core/stash.h"
 #include "core/stream.h"
 
 namespace ambientd {
 
-class TcpStream final : public Stream, private Borrower {
+class TcpStream final : public Stream {
  public:
   explicit TcpStream(Fd fd) : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_) {}
   ~TcpStream() override = default;
@@ -32,13 +31,10 @@ class TcpStream final : public Stream, private Borrower {
  private:
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
-  void stash() override;
-  bool lend(Result<Chunk>& out);
 
   Fd fd_;
   Poll poll_;
-  iovec lent_{};  // in the loop's buffer
-  Stash kept_;    // when it had to be saved; never both
+  Loan loan_;  // read and not consumed
   bool eof_ = false;
   std::optional<Error> error_;
 };

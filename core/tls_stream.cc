@@ -193,25 +193,13 @@ bool TlsStream::decrypt() {
   if (!loop.wire().empty()) flush();  // alerts and key updates
   if (out_.size() > kMostUnsent) fail_with({Errc::tls, "the peer asks for new keys and does not read them"});
   if (used == 0) return false;
-  lent_ = {room.data(), used};
-  loop.plain().lend(*this);
-  return true;
-}
-
-bool TlsStream::lend(Result<Chunk>& out) {
-  if (!kept_.empty()) {
-    lent_ = kept_.iov();
-    out = Chunk{.data = {&lent_, 1}};
-    return true;
-  }
-  if (lent_.iov_len == 0) return false;
-  out = Chunk{.data = {&lent_, 1}, .home = &Loop::current().plain()};
+  loan_.take(room.first(used), loop.plain());
   return true;
 }
 
 bool TlsStream::poll_read(Result<Chunk>& out) {
   for (;;) {
-    if (lend(out)) return true;
+    if (loan_.lend(out)) return true;
     if (eof_) {
       out = Chunk{.eof = true};
       return true;
@@ -230,21 +218,7 @@ bool TlsStream::poll_read(Result<Chunk>& out) {
   }
 }
 
-void TlsStream::consume(size_t n) {
-  if (!kept_.empty()) {
-    kept_.drop(n);
-    lent_ = {};
-    return;
-  }
-  lent_.iov_base = static_cast<uint8_t*>(lent_.iov_base) + n;
-  lent_.iov_len -= n;
-  if (lent_.iov_len == 0) Borrower::unlink();
-}
-
-void TlsStream::stash() {
-  kept_.append(lent_.iov_base, lent_.iov_len);
-  lent_ = {};
-}
+void TlsStream::consume(size_t n) { loan_.consume(n); }
 
 void TlsStream::rekey_if_due(size_t bytes) {
   records_ += static_cast<uint32_t>(bytes / kRecord + 1);

@@ -10,8 +10,8 @@
 #include <optional>
 
 #include "core/certificate.h"
+#include "core/loan.h"
 #include "core/poll.h"
-#include "core/scratch.h"
 #include "core/socket.h"
 #include "core/stash.h"
 #include "core/stream.h"
@@ -19,7 +19,7 @@
 
 namespace ambientd {
 
-class TlsStream final : public Stream, private Borrower, private Drain {
+class TlsStream final : public Stream, private Drain {
  public:
   // Shakes hands over a connected socket. `ssl` carries the role (SSL_set_accept_state or connect_state), the
   // context and what is expected of the peer (core/tls.h). Errors: tls, identity, reset, eof, or what closes
@@ -43,7 +43,6 @@ class TlsStream final : public Stream, private Borrower, private Drain {
 
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
-  void stash() override;
   bool drain() override;
 
   struct Readable;  // waits for bytes during the handshake
@@ -58,8 +57,7 @@ class TlsStream final : public Stream, private Borrower, private Drain {
   static long bio_ctrl(BIO* bio, int command, long, void*);
 
   enum class Fill { got, nothing, ended };
-  Fill fill();  // one recv() into the loop's buffer
-  bool lend(Result<Chunk>& out);
+  Fill fill();     // one recv() into the loop's buffer
   bool decrypt();  // what was received, into the plain buffer; false: nothing readable came of it
   bool encrypt(const iovec& piece);
   bool flush();  // sends what OpenSSL wrote; false: some is left
@@ -72,8 +70,7 @@ class TlsStream final : public Stream, private Borrower, private Drain {
   std::span<const uint8_t> wire_in_;  // received and not yet given to OpenSSL: in the loop's rx buffer
   Stash early_;                       // the same, kept over from the handshake
   Stash out_;                         // encrypted and not yet sent
-  iovec lent_{};                      // decrypted, in the loop's plain buffer
-  Stash kept_;                        // when it had to be saved
+  Loan loan_;                         // read and not consumed
   uint32_t rekey_after_;              // records
   uint32_t records_ = 0;              // sent under the current key
   bool eof_ = false;
