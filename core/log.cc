@@ -128,14 +128,21 @@ void set_filter(Filter filter) {
   wanted().filter = std::move(filter);
 }
 
-bool enabled(Level level, std::string_view target) {
+bool enabled(Level level, std::string_view target, const Subject& about) {
   if (level < lowest.load(std::memory_order_relaxed)) return false;
   std::shared_lock hold(wanted().lock);
-  return level >= wanted().filter.level_of(target);
+  return level >= wanted().filter.level_of(target, about);
 }
 
-void write(Level level, std::string_view target, std::string_view message, std::span<const Field> fields) {
-  if (enabled(level, target)) emit(format(output().shape, micros_now(), level, target, message, fields));
+void write(Level level, std::string_view target, std::string_view message, std::span<const Field> fields,
+           const Subject& about) {
+  if (enabled(level, target, about))
+    emit(format(output().shape, micros_now(), level, target, message, fields, about));
+}
+
+void write_enabled(Level level, std::string_view target, std::string_view message,
+                   std::span<const Field> fields) {
+  emit(format(output().shape, micros_now(), level, target, message, fields));
 }
 
 void raw(std::string_view line) { emit(line); }

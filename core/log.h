@@ -5,7 +5,8 @@
 //
 //   log::warn("xds", "connection lost", {{"address", peer}, {"retry_ms", 250}});
 //
-// Strings come out in quotes; numbers and what is wrapped in log::display() do not.
+// Strings come out in quotes; numbers and what is wrapped in log::display() do not. A line about one of our
+// pods names it as its Subject: `policy:proxy{wl=default/shell}`, and that pod's own level decides.
 #pragma once
 
 #include <atomic>
@@ -56,10 +57,14 @@ void stop();
 Filter filter();
 void set_filter(Filter filter);
 
-bool enabled(Level level, std::string_view target);
+bool enabled(Level level, std::string_view target, const Subject& about = {});
 
-void write(Level level, std::string_view target, std::string_view message,
-           std::span<const Field> fields = {});
+void write(Level level, std::string_view target, std::string_view message, std::span<const Field> fields = {},
+           const Subject& about = {});
+
+// A line whose format has no place for its subject, which the caller found to be enabled.
+void write_enabled(Level level, std::string_view target, std::string_view message,
+                   std::span<const Field> fields);
 
 // A line of somebody else's format, as it is: the access log of a waypoint. Without its line end.
 void raw(std::string_view line);
@@ -67,29 +72,29 @@ void raw(std::string_view line);
 // Lines go to `sink` instead of stdout, in the caller's thread, until it is called with nullptr: for tests.
 void redirect_to(std::function<void(std::string_view line)> sink);
 
-inline void trace(std::string_view target, std::string_view message,
-                  std::initializer_list<Field> fields = {}) {
-  write(Level::trace, target, message, fields);
+inline void trace(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
+                  const Subject& about = {}) {
+  write(Level::trace, target, message, fields, about);
 }
-inline void debug(std::string_view target, std::string_view message,
-                  std::initializer_list<Field> fields = {}) {
-  write(Level::debug, target, message, fields);
+inline void debug(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
+                  const Subject& about = {}) {
+  write(Level::debug, target, message, fields, about);
 }
-inline void info(std::string_view target, std::string_view message,
-                 std::initializer_list<Field> fields = {}) {
-  write(Level::info, target, message, fields);
+inline void info(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
+                 const Subject& about = {}) {
+  write(Level::info, target, message, fields, about);
 }
-inline void warn(std::string_view target, std::string_view message,
-                 std::initializer_list<Field> fields = {}) {
-  write(Level::warn, target, message, fields);
+inline void warn(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
+                 const Subject& about = {}) {
+  write(Level::warn, target, message, fields, about);
 }
-inline void error(std::string_view target, std::string_view message,
-                  std::initializer_list<Field> fields = {}) {
-  write(Level::error, target, message, fields);
+inline void error(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
+                  const Subject& about = {}) {
+  write(Level::error, target, message, fields, about);
 }
 
 // One line of either shape, without its line end; `micros` since the epoch.
 std::string format(Shape shape, int64_t micros, Level level, std::string_view target,
-                   std::string_view message, std::span<const Field> fields);
+                   std::string_view message, std::span<const Field> fields, const Subject& about = {});
 
 }  // namespace ambientd::log

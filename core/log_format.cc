@@ -73,28 +73,39 @@ void append_json(std::string& out, const Field::Value& value) {
       value);
 }
 
+std::string pod_of(const Subject& about) { return std::string(about.ns).append("/").append(about.name); }
+
+std::string json_line(int64_t micros, Level level, std::string_view target, std::string_view message,
+                      std::span<const Field> fields, const Subject& about) {
+  std::string out = "{\"level\":\"";
+  out.append(name(level)).append("\",\"time\":\"");
+  append_time(out, micros);
+  out.append("\",\"scope\":");
+  append_json(out, target);
+  out.append(",\"message\":");
+  append_json(out, message);
+  for (const Field& field : fields) {
+    out.push_back(',');
+    append_json(out, field.key);
+    out.push_back(':');
+    append_json(out, field.value);
+  }
+  if (about.name.empty()) return out.append("}");
+  out.append(",\"proxy\":{\"wl\":");
+  append_json(out, std::string_view(pod_of(about)));
+  return out.append("}}");
+}
+
 }  // namespace
 
 std::string format(Shape shape, int64_t micros, Level level, std::string_view target,
-                   std::string_view message, std::span<const Field> fields) {
+                   std::string_view message, std::span<const Field> fields, const Subject& about) {
+  if (shape == Shape::json) return json_line(micros, level, target, message, fields, about);
   std::string out;
-  if (shape == Shape::json) {
-    out.append("{\"level\":\"").append(name(level)).append("\",\"time\":\"");
-    append_time(out, micros);
-    out.append("\",\"scope\":");
-    append_json(out, target);
-    out.append(",\"message\":");
-    append_json(out, message);
-    for (const Field& field : fields) {
-      out.push_back(',');
-      append_json(out, field.key);
-      out.push_back(':');
-      append_json(out, field.value);
-    }
-    return out.append("}");
-  }
   append_time(out, micros);
-  out.append("\t").append(name(level)).append("\t").append(target).append("\t");
+  out.append("\t").append(name(level)).append("\t").append(target);
+  if (!about.name.empty()) out.append(":proxy{wl=").append(pod_of(about)).append("}");
+  out.append("\t");
   append_tame(out, message);
   for (const Field& field : fields) {
     out.append(&field == fields.data() ? "\t" : " ").append(field.key).append("=");

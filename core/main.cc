@@ -12,14 +12,13 @@
 #include <span>
 
 #include "config/file_source.h"
-#include "core/admin.h"
+#include "core/admin_ports.h"
 #include "core/demo_ca.h"
 #include "core/file_signer.h"
 #include "core/flags.h"
 #include "core/local_ca.h"
 #include "core/log.h"
 #include "core/metrics.h"
-#include "core/metrics_port.h"
 #include "core/signals.h"
 #include "core/version.h"
 #include "core/workers.h"
@@ -97,6 +96,7 @@ class Process {
         workers_(options.workers),
         registry_(options.workers + 1),
         certificates_(std::move(signer), certificate_events()),
+        admin_(options.mode, registry_, options.log_filter, admin_sources()),
         tick_([this] { tick(); }),
         expire_([this] { expire(); }) {
     metrics::add_process_gauges(registry_);
@@ -132,8 +132,7 @@ class Process {
 
  private:
   Status start() {
-    open_admin();
-    Status listening = listen();
+    Status listening = admin_.listen(options_.ports, options_.ipv6);
     if (!listening) return listening;
     Status bound = proxy_.start();
     if (!bound) return bound;
@@ -204,40 +203,16 @@ class Process {
 
   // ---- admin ----
 
-  void open_admin() {
-    admin_.route("/config_dump", [this](const AdminRequest&) {
-      return AdminResponse{200, config_dump_(), "application/json"};
-    });
-    admin_.route("/debug/tasks",
-                 [this](const AdminRequest&) { return AdminResponse{200, list_stories(workers_)}; });
-    metrics::Format usual =
-        options_.mode == Mode::ztunnel ? metrics::Format::openmetrics : metrics::Format::text;
-    for (const char* path : {"/metrics", "/stats/prometheus"}) {
-      stats_.route(path, [this, usual](const AdminRequest& request) {
-        return metrics::answer(registry_, request, usual);
-      });
-    }
-    readiness_.route("/healthz/ready", [this](const AdminRequest& request) { return ready(request); });
+  AdminPorts::Sources admin_sources() {
+    return {[this] { return config_dump_(); }, [this] { return list_stories(workers_); },
+            [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }};
   }
 
-  Status listen() {
-    SockAddr any{Ip::any(options_.ipv6), 0};
-    Status admin = admin_.listen({Ip::loopback(false), options_.ports.admin});
-    if (!admin) return admin;
-    Status stats = stats_.listen({any.ip, options_.ports.stats});
-    if (!stats) return stats;
-    return readiness_.listen({any.ip, options_.ports.readiness});
-  }
-
-  AdminResponse ready(const AdminRequest& request) const {
-    if (request.method != "GET" && request.method != "HEAD") return {405, "", ""};
-    std::vector<std::string> pending = proxy_.pending();
-    if (!configured_) pending.insert(pending.begin(), "state manager");
-    if (ending_) pending.emplace_back("shutting down");
-    if (pending.empty()) return {200, "ready\n"};
-    std::string names;
-    for (const std::string& name : pending) (names += names.empty() ? "" : ", ") += name;
-    return {options_.mode == Mode::ztunnel ? 500 : 503, "not ready, pending: " + names + "\n"};
+  std::vector<std::string> pending() const {
+    std::vector<std::string> out = proxy_.pending();
+    if (!configured_) out.emplace_back("state manager");
+    if (ending_) out.emplace_back("shutting down");
+    return out;
   }
 
   // ---- the end ----
@@ -248,7 +223,16 @@ class Process {
       log::stop();
       _exit(0);
     }
-    log::info("main", "shutdown: draining connections", {{"signal", signal}});
+    drain(signal == SIGINT ? "SIGINT" : "SIGTERM");
+  }
+
+  // Asked for by the admin port; asking twice changes nothing.
+  void begin_drain(std::string_view why) {
+    if (!std::exchange(ending_, true)) drain(why);
+  }
+
+  void drain(std::string_view why) {
+    log::info("main", "shutdown: draining connections", {{"why", why}});
     proxy_.drain(options_.termination_deadline, [this] { end(); });
   }
 
@@ -259,8 +243,6 @@ class Process {
 
   Task<void> stop_all() {
     co_await admin_.stop();
-    co_await stats_.stop();
-    co_await readiness_.stop();
     tick_.cancel();
     expire_.cancel();
     main_.stop();
@@ -274,7 +256,7 @@ class Process {
   Proxy proxy_;
   std::function<std::string()> config_dump_;
   config::SnapshotPtr snapshot_;
-  Admin admin_{"admin"}, stats_{"stats"}, readiness_{"readiness"};
+  AdminPorts admin_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<config::FileSource> source_;
   Timer tick_, expire_;

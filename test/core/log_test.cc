@@ -86,6 +86,30 @@ TEST_CASE("a JSON line keeps numbers as numbers") {
         "\"retry\":250,\"peer\":\"[::1]:80\",\"ok\":false}");
 }
 
+TEST_CASE("a line about a pod names it, in both shapes") {
+  log::Subject pod{"default", "shell-0"};
+  Field fields[] = {{"n", 1}};
+  CHECK(log::format(Shape::plain, kTime, Level::info, "policy", "m", fields, pod)
+            .ends_with("\tinfo\tpolicy:proxy{wl=default/shell-0}\tm\tn=1"));
+  CHECK(log::format(Shape::json, kTime, Level::info, "policy", "m", fields, pod)
+            .ends_with("\"message\":\"m\",\"n\":1,\"proxy\":{\"wl\":\"default/shell-0\"}}"));
+}
+
+TEST_CASE("a pod's own level decides about its lines, and about no others") {
+  Capture capture;
+  log::set_filter(*Filter::parse("access=warn,[proxy{wl=default/a}]=debug,[proxy{wl=default/b}]=error,info"));
+  log::Subject a{"default", "a"}, b{"default", "b"}, other{"default", "c"}, longer{"default", "aa"};
+  CHECK(log::enabled(Level::debug, "access", a));
+  CHECK(log::enabled(Level::debug, "policy", a));
+  CHECK_FALSE(log::enabled(Level::trace, "policy", a));
+  CHECK_FALSE(log::enabled(Level::warn, "policy", b));
+  for (const log::Subject& each : {other, longer, log::Subject{}}) {
+    CHECK_FALSE(log::enabled(Level::debug, "policy", each));
+    CHECK_FALSE(log::enabled(Level::info, "access", each));
+    CHECK(log::enabled(Level::warn, "access", each));
+  }
+}
+
 TEST_CASE("nothing a peer sent can forge a line or break the JSON") {
   std::string evil = "a\nb\tc\x01\xff\x7f";
   CHECK(plain(evil, {{"k", evil}, {"d", log::display(evil)}}).find_first_of("\n\x01\x7f") ==
