@@ -33,8 +33,8 @@ TimePoint renewal(const WorkloadCertificate& certificate, TimePoint now) {
 
 }  // namespace
 
-Certificates::Certificates(std::unique_ptr<Signer> signer, Events events, std::vector<std::string> aliases)
-    : events_(std::move(events)), aliases_(std::move(aliases)), signer_(std::move(signer)) {}
+Certificates::Certificates(std::unique_ptr<Signer> signer, Events events, TlsRules rules)
+    : events_(std::move(events)), rules_(std::move(rules)), signer_(std::move(signer)) {}
 
 Certificates::~Certificates() {
   std::map<Identity, Entry> left;
@@ -134,7 +134,7 @@ Certificates::Attempt Certificates::begin(const Identity& identity, Entry& entry
 void Certificates::run(const Attempt& attempt) {
   signer_->sign(attempt.identity, [this, attempt](Result<Issued> issued) {
     if (!issued) return finish(attempt, fail(issued.error()));
-    finish(attempt, make_workload_certificate(attempt.identity, *issued, aliases_));
+    finish(attempt, make_workload_certificate(attempt.identity, *issued, rules_));
   });
 }
 

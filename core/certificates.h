@@ -32,9 +32,8 @@ class Certificates {
     WorkloadCertificatePtr certificate;
   };
 
-  // `aliases` are further trust domains that servers accept besides their own.
   explicit Certificates(std::unique_ptr<Signer> signer) : Certificates(std::move(signer), Events()) {}
-  Certificates(std::unique_ptr<Signer> signer, Events events, std::vector<std::string> aliases = {});
+  Certificates(std::unique_ptr<Signer> signer, Events events, TlsRules rules = {});
   ~Certificates();
   Certificates(const Certificates&) = delete;
   Certificates& operator=(const Certificates&) = delete;
@@ -75,7 +74,7 @@ class Certificates {
   void retire(const Identity& identity, Entry& entry);
 
   const Events events_;
-  const std::vector<std::string> aliases_;
+  const TlsRules rules_;
   mutable std::mutex mutex_;  // guards what follows; never held while calling out
   std::map<Identity, Entry> entries_;
   TimePoint last_tick_{};

@@ -2,6 +2,7 @@
 #include "core/credential_files.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,8 +13,6 @@
 namespace ambientd {
 namespace {
 
-constexpr size_t kMaxFile = 1 << 20;  // bytes
-
 // One file descriptor for one scope.
 struct Fd {
   int fd;
@@ -22,11 +21,11 @@ struct Fd {
   }
 };
 
-// Appends the whole file to *out. False with errno set when it cannot be read; stops past kMaxFile.
-bool read_all(int fd, std::string* out) {
-  out->reserve(kMaxFile / 16);  // a key that grows the string would leave copies of itself behind
+// Appends the whole file to *out. False with errno set when it cannot be read; stops past `most`.
+bool read_all(int fd, size_t most, std::string* out) {
+  out->reserve(64 << 10);  // a key that grows the string would leave copies of itself behind
   char block[8192];
-  while (out->size() <= kMaxFile) {
+  while (out->size() <= most) {
     ssize_t got = read(fd, block, sizeof block);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return false;
@@ -39,12 +38,12 @@ bool read_all(int fd, std::string* out) {
 
 }  // namespace
 
-Result<std::string> read_file(const std::string& path) {
+Result<std::string> read_file(const std::string& path, size_t most) {
   Fd file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};  // a pipe must not hold us up
   if (file.fd < 0) return fail(os_error(Errc::io, "open " + path, errno));
   std::string out;
-  if (!read_all(file.fd, &out)) return fail(os_error(Errc::io, "read " + path, errno));
-  if (out.size() > kMaxFile) return fail(Errc::io, path + ": larger than 1 MiB");
+  if (!read_all(file.fd, most, &out)) return fail(os_error(Errc::io, "read " + path, errno));
+  if (out.size() > most) return fail(Errc::io, fmt::format("{}: larger than {} MiB", path, most >> 20));
   return out;
 }
 

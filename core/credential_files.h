@@ -11,8 +11,8 @@
 
 namespace ambientd {
 
-// The whole file, at most 1 MiB. Errc::io, naming it.
-Result<std::string> read_file(const std::string& path);
+// The whole file, at most `most` bytes. Errc::io, naming it.
+Result<std::string> read_file(const std::string& path, size_t most = 1 << 20);
 
 Result<std::vector<X509Ptr>> read_certificates(const std::string& path);
 Result<PrivateKeyPtr> read_private_key(const std::string& path);  // the text is wiped after parsing

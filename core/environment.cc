@@ -130,6 +130,16 @@ void read_network(Reader& env, Options& options) {
   env.flag("USER_TIMEOUT_ENABLED", options.keepalive.user_timeout);
 }
 
+void read_security(Reader& env, Options& options) {
+  env.text("CRL_PATH", options.crl_path);
+  env.flag("TLS12_ENABLED", options.tls12);
+  env.flag("AUTHZ_POLICY_INFO_LOGGING", options.log_authorization);
+  env.read("COMPLIANCE_POLICY", options.post_quantum, [](const std::string& value) -> Result<bool> {
+    if (value.empty() || value == "pqc") return value == "pqc";
+    return fail(Errc::invalid, "want pqc, or nothing");
+  });
+}
+
 // The deadline of a drain leaves the kubelet some time to notice: its grace period less a margin.
 void read_deadlines(Reader& env, Options& options) {
   env.seconds("SECRET_TTL", options.secret_ttl);
@@ -148,6 +158,7 @@ Status read_environment(const Environment& environment, Options& options) {
   read_role(env, options);
   read_sources(env, options);
   read_network(env, options);
+  read_security(env, options);
   read_deadlines(env, options);
   return env.status();
 }

@@ -52,13 +52,16 @@ void describe_run(CLI::App& app, Given& given, Options& options) {
   app.add_flag("--check", given.check, "validate the configuration, print its problems, exit");
 }
 
-void describe_identity(CLI::App& app, IdentityFiles& files) {
+void describe_identity(CLI::App& app, Options& options) {
+  IdentityFiles& files = options.identity;
   app.add_option("--ca-cert", files.ca_cert,
                  "certificate of the CA that signs workload certificates here (PEM)");
   app.add_option("--ca-key", files.ca_key, "its key, RSA or EC (PEM)");
   app.add_option("--cert", files.cert, "this workload's certificate chain (PEM), instead of a CA");
   app.add_option("--key", files.key, "its key (PEM)");
   app.add_option("--root", files.root, "the roots it trusts (PEM)");
+  app.add_option("--crl", options.crl_path,
+                 "revocation lists to check peers against (PEM or DER), as CRL_PATH");
   app.add_option("--ca-dir", files.ca_dir, "where the demo CA is kept");
 }
 
@@ -86,7 +89,7 @@ void describe(CLI::App& app, Given& given, Options& options) {
   app.footer(kExamples);
   app.allow_extras();
   describe_run(app, given, options);
-  describe_identity(app, options.identity);
+  describe_identity(app, options);
   describe_ports(app, options.ports);
   describe_commands(app, given, options);
 }

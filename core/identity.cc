@@ -58,15 +58,13 @@ bool WorkloadCertificate::trusts(std::string_view root_id) const {
 }
 
 Result<WorkloadCertificatePtr> make_workload_certificate(const Identity& identity, const Issued& issued,
-                                                         const std::vector<std::string>& aliases) {
+                                                         const TlsRules& rules) {
   Status sound = check_parts(identity, issued);
   if (!sound) return fail(sound.error());
   TlsCredentials credentials{issued.chain, issued.key.get(), issued.roots};
-  std::vector<std::string> domains = {identity.trust_domain};
-  domains.insert(domains.end(), aliases.begin(), aliases.end());
-  Result<std::shared_ptr<SSL_CTX>> client = client_context(credentials);
+  Result<std::shared_ptr<SSL_CTX>> client = client_context(credentials, rules);
   if (!client) return fail(client.error());
-  Result<std::shared_ptr<SSL_CTX>> server = server_context(credentials, std::move(domains));
+  Result<std::shared_ptr<SSL_CTX>> server = server_context(credentials, {identity.trust_domain}, rules);
   if (!server) return fail(server.error());
 
   auto made = std::make_shared<WorkloadCertificate>();

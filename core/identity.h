@@ -15,6 +15,7 @@
 #include "core/certificate.h"
 #include "core/result.h"
 #include "core/spiffe.h"
+#include "core/tls.h"
 
 namespace ambientd {
 
@@ -39,11 +40,11 @@ struct Issued {
   std::vector<X509Ptr> roots;
 };
 
-// Makes a usable certificate of what was issued. `aliases` are further trust domains the server side accepts
-// besides the identity's own. Errc::identity when the leaf is not `identity`'s (contract/ztunnel.md §9),
-// Errc::invalid when parts are missing or do not belong together, Errc::tls when OpenSSL refuses them.
+// Makes a usable certificate of what was issued. Errc::identity when the leaf is not `identity`'s
+// (contract/ztunnel.md §9), Errc::invalid when parts are missing or do not belong together, Errc::tls when
+// OpenSSL refuses them.
 Result<WorkloadCertificatePtr> make_workload_certificate(const Identity& identity, const Issued& issued,
-                                                         const std::vector<std::string>& aliases = {});
+                                                         const TlsRules& rules = {});
 
 class Signer {
  public:

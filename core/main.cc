@@ -19,6 +19,7 @@
 #include "core/local_ca.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/revocation.h"
 #include "core/signals.h"
 #include "core/version.h"
 #include "core/workers.h"
@@ -70,11 +71,16 @@ Result<std::unique_ptr<Signer>> make_signer(const Options& options) {
   return local_ca_signer(demo->cert_file, demo->key_file, options.secret_ttl);
 }
 
+Result<std::unique_ptr<RevocationFile>> open_revocations(const Options& options) {
+  if (options.crl_path.empty()) return nullptr;
+  return RevocationFile::open(options.crl_path);
+}
+
 // Either proxy, as the rest of the program sees it.
 struct Proxy {
   std::function<Status()> start;
   std::function<void(config::SnapshotPtr)> publish;
-  std::function<void()> certificates_changed;
+  std::function<void()> certificates_changed, revocations_changed;
   std::function<void(milliseconds, std::function<void()>)> drain;
   std::function<std::vector<std::string>()> pending;
 };
@@ -85,20 +91,23 @@ Proxy as_proxy(std::shared_ptr<Mode> mode) {
       [mode] { return mode->start(); },
       [mode](config::SnapshotPtr snapshot) { mode->publish(std::move(snapshot)); },
       [mode] { mode->certificates_changed(); },
+      [mode] { mode->revocations_changed(); },
       [mode](milliseconds deadline, std::function<void()> done) { mode->drain(deadline, std::move(done)); },
       [mode] { return mode->pending(); }};
 }
 
 class Process {
  public:
-  Process(const Options& options, std::unique_ptr<Signer> signer)
+  Process(const Options& options, std::unique_ptr<Signer> signer, std::unique_ptr<RevocationFile> revocations)
       : options_(options),
         workers_(options.workers),
         registry_(options.workers + 1),
-        certificates_(std::move(signer), certificate_events()),
+        revocations_(std::move(revocations)),
+        certificates_(std::move(signer), certificate_events(), tls_rules()),
         admin_(options.mode, registry_, options.log_filter, admin_sources()),
         tick_([this] { tick(); }),
-        expire_([this] { expire(); }) {
+        expire_([this] { expire(); }),
+        look_([this] { look_at_revocations(); }) {
     metrics::add_process_gauges(registry_);
     if (options_.mode == Mode::ztunnel) {
       auto mode =
@@ -139,6 +148,8 @@ class Process {
     signals_ = std::make_unique<Signals>([this](int signal) { on_signal(signal); });
     tick();
     expire();
+    if (revocations_) say_revocations("revocation lists loaded");
+    look_at_revocations();
     return open_source();
   }
 
@@ -174,6 +185,29 @@ class Process {
     TimePoint now = std::chrono::system_clock::now();
     auto wait = std::chrono::ceil<milliseconds>(certificates_.tick(now) - now).count();
     main_.set_timer(tick_, static_cast<uint64_t>(std::max<int64_t>(wait, 1)));
+  }
+
+  TlsRules tls_rules() const {
+    return {.tls12 = options_.tls12,
+            .post_quantum = options_.post_quantum,
+            .revocations = revocations_ ? revocations_->lists() : nullptr};
+  }
+
+  void look_at_revocations() {
+    if (ending_ || !revocations_) return;
+    Result<bool> changed = revocations_->refresh();
+    if (!changed) log::error("identity", changed.error().detail);
+    if (changed && *changed) {
+      say_revocations("revocation lists reloaded");
+      proxy_.revocations_changed();
+    }
+    main_.set_timer(look_, 1000);
+  }
+
+  void say_revocations(std::string_view what) {
+    RevocationListsPtr now = revocations_->lists()->current();
+    log::info("identity", what,
+              {{"path", options_.crl_path}, {"lists", now->size()}, {"revoked", now->revoked()}});
   }
 
   void expire() {
@@ -245,6 +279,7 @@ class Process {
     co_await admin_.stop();
     tick_.cancel();
     expire_.cancel();
+    look_.cancel();
     main_.stop();
   }
 
@@ -252,6 +287,7 @@ class Process {
   Loop main_;
   Workers workers_;
   metrics::Registry registry_;
+  std::unique_ptr<RevocationFile> revocations_;  // null: none are checked
   Certificates certificates_;
   Proxy proxy_;
   std::function<std::string()> config_dump_;
@@ -259,7 +295,7 @@ class Process {
   AdminPorts admin_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<config::FileSource> source_;
-  Timer tick_, expire_;
+  Timer tick_, expire_, look_;
   bool configured_ = false, ending_ = false;
   int exit_ = 0;
 };
@@ -285,17 +321,21 @@ Status runnable(const Options& options) {
 
 int run(const Options& options) {
   Status can = runnable(options);
+  if (can) can = check_rules({.tls12 = options.tls12, .post_quantum = options.post_quantum});
   if (!can) return complain(can.error());
   raise_file_limit();
   std::signal(SIGPIPE, SIG_IGN);
   log::start(options.log_json ? log::Shape::json : log::Shape::plain, options.log_filter);
   int status = 1;
   Result<std::unique_ptr<Signer>> signer = make_signer(options);
-  if (signer) {
-    Process process(options, std::move(*signer));
-    status = process.run();
-  } else {
+  Result<std::unique_ptr<RevocationFile>> revocations = open_revocations(options);
+  if (!signer) {
     complain(signer.error());
+  } else if (!revocations) {
+    complain(revocations.error());
+  } else {
+    Process process(options, std::move(*signer), std::move(*revocations));
+    status = process.run();
   }
   log::stop();
   return status;

@@ -67,8 +67,12 @@ struct Options {
 
   log::Filter log_filter;
   bool log_json = false;
+  bool log_authorization = false;  // AUTHZ_POLICY_INFO_LOGGING: decisions at info instead of debug
 
   IdentityFiles identity;
+  std::string crl_path;       // revocation lists; empty: none are checked
+  bool tls12 = false;         // accept and offer TLS 1.2 as well
+  bool post_quantum = false;  // no key exchange but X25519MLKEM768
   std::chrono::seconds secret_ttl = std::chrono::hours(24);
   std::string trust_domain = "cluster.local";
   std::string cluster_id = "Kubernetes";

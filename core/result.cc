@@ -25,6 +25,8 @@ std::string_view name(Errc code) {
       return "hbone_timed_out";
     case Errc::tls:
       return "tls";
+    case Errc::revoked:
+      return "revoked";
     case Errc::identity:
       return "identity";
     case Errc::http2:

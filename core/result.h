@@ -20,6 +20,7 @@ enum class Errc {
   timed_out,         // a deadline passed
   hbone_timed_out,   // a dial to port 15008 got no answer: often a NetworkPolicy
   tls,               // handshake, certificate or record failure
+  revoked,           // the peer's certificate has been revoked
   identity,          // the peer's certificate is good but not the one expected; or we have none ourselves
   http2,             // HTTP/2 session failure
   http_status,       // the peer answered a CONNECT with something other than 200

@@ -16,20 +16,27 @@ namespace ambientd {
 namespace {
 
 constexpr unsigned char kAlpn[] = {2, 'h', '2'};
+constexpr const char* kCiphers12 =  // where TLS 1.2 is on
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256";
 constexpr int kMaxDepth = 8;                // intermediates a peer may send that count
 constexpr size_t kMaxPeerChain = 64 << 10;  // bytes of certificates a peer may send
 
-// Contexts carry their accepted trust domains and connections their PeerCheck as OpenSSL "ex data", which
+// Contexts carry their Admission and connections their PeerCheck as OpenSSL "ex data", which
 // frees them with their owner.
 template <class T>
 void free_extra(void*, void* extra, CRYPTO_EX_DATA*, int, long, void*) {
   delete static_cast<T*>(extra);
 }
 
-using TrustDomains = std::vector<std::string>;
+// Whom a context's connections admit.
+struct Admission {
+  std::vector<std::string> trust_domains;  // of clients
+  std::shared_ptr<const Revocations> revocations;
+};
 
-int trust_domains_slot() {
-  static const int slot = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, free_extra<TrustDomains>);
+int admission_slot() {
+  static const int slot = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, free_extra<Admission>);
   return slot;
 }
 
@@ -47,15 +54,18 @@ PeerCheck& own_check(SSL* connection) {
   return *check;
 }
 
+const Admission& admission_of(const SSL* connection) {
+  return *static_cast<const Admission*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), admission_slot()));
+}
+
 // Both roles' rules about who a peer with a good chain may be.
 Status admit_client(const SSL* connection, const Identity& peer) {
-  auto* domains =
-      static_cast<TrustDomains*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), trust_domains_slot()));
-  if (domains && std::ranges::find(*domains, peer.trust_domain) != domains->end()) return {};
+  const std::vector<std::string>& domains = admission_of(connection).trust_domains;
+  if (std::ranges::find(domains, peer.trust_domain) != domains.end()) return {};
   return fail(
       Errc::identity,
       fmt::format("identity verification error: peer did not present the expected trustdomain ({}), got {}",
-                  domains ? fmt::format("{}", fmt::join(*domains, ",")) : "", peer.uri()));
+                  fmt::join(domains, ","), peer.uri()));
 }
 
 std::string joined(const std::vector<Identity>& identities) {
@@ -71,12 +81,19 @@ Status admit_server(const PeerCheck& check, const Identity& peer) {
                           joined(check.expected), peer.uri()));
 }
 
+Status check_chain(const SSL* connection, const STACK_OF(X509) * chain) {
+  const std::shared_ptr<const Revocations>& revocations = admission_of(connection).revocations;
+  return revocations ? revocations->current()->check(chain) : Status();
+}
+
 // Chain, dates, key usage and EKU are OpenSSL's job: the purpose of the role is set before we are called.
 Result<Identity> verified_peer(X509_STORE_CTX* store, const SSL* connection, const PeerCheck& check) {
   X509* leaf = X509_STORE_CTX_get0_cert(store);
   if (X509_verify_cert(store) != 1)
     return fail(Errc::tls, fmt::format("invalid peer certificate: {}",
                                        X509_verify_cert_error_string(X509_STORE_CTX_get_error(store))));
+  Status good = check_chain(connection, X509_STORE_CTX_get0_chain(store));
+  if (!good) return fail(std::move(good.error()));
   if (X509_get_extension_flags(leaf) & EXFLAG_CA)
     return fail(Errc::tls, "invalid peer certificate: a CA certificate is used as a workload's");
   Result<Identity> peer = peer_identity(leaf);
@@ -104,8 +121,11 @@ int judge_peer(X509_STORE_CTX* store, void*) {
     return 1;
   }
   check.error = peer.error();
-  if (X509_STORE_CTX_get_error(store) == X509_V_OK)
-    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);  // alert bad_certificate
+  if (X509_STORE_CTX_get_error(store) == X509_V_OK) {
+    bool revoked = check.error->code == Errc::revoked;
+    X509_STORE_CTX_set_error(
+        store, revoked ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED);  // alert bad_certificate
+  }
   return 0;
 }
 
@@ -123,7 +143,8 @@ int select_h2(SSL*, const unsigned char** out, unsigned char* out_size, const un
 
 // Hybrid post-quantum first where this OpenSSL has it; the first list also sends both key shares, so that a
 // peer without it needs no second round trip. What the library does not know makes it refuse the whole list.
-bool set_groups(SSL_CTX* context) {
+bool set_groups(SSL_CTX* context, bool post_quantum) {
+  if (post_quantum) return SSL_CTX_set1_groups_list(context, "X25519MLKEM768") == 1;
   for (const char* groups :
        {"*X25519MLKEM768:*X25519:P-256:P-384", "X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"}) {
     if (SSL_CTX_set1_groups_list(context, groups) == 1) return true;
@@ -133,16 +154,17 @@ bool set_groups(SSL_CTX* context) {
 }
 
 // No resumption in any form: it would skip the peer check.
-bool set_protocol(SSL_CTX* context) {
+bool set_protocol(SSL_CTX* context, const TlsRules& rules) {
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_max_cert_list(context, kMaxPeerChain);
-  return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
+  return SSL_CTX_set_min_proto_version(context, rules.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256") == 1 &&
-         SSL_CTX_set_num_tickets(context, 0) == 1 && set_groups(context);
+         SSL_CTX_set_cipher_list(context, kCiphers12) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1 &&
+         set_groups(context, rules.post_quantum);
 }
 
 bool present(SSL_CTX* context, const TlsCredentials& credentials) {
@@ -165,21 +187,41 @@ bool believe(SSL_CTX* context, const TlsCredentials& credentials) {
   return true;
 }
 
-Result<std::shared_ptr<SSL_CTX>> make_context(const SSL_METHOD* method, const TlsCredentials& credentials) {
+Result<std::shared_ptr<SSL_CTX>> make_context(const SSL_METHOD* method, const TlsCredentials& credentials,
+                                              const TlsRules& rules, std::vector<std::string> domains) {
   if (credentials.chain.empty() || !credentials.key || credentials.roots.empty())
     return fail(Errc::invalid, "TLS needs a certificate, its key and a root");
   ERR_clear_error();
   SslContextPtr context(SSL_CTX_new(method));
-  if (!context || !set_protocol(context.get())) return fail(Errc::tls, "setting up TLS 1.3: " + tls_error());
+  if (!context || !set_protocol(context.get(), rules))
+    return fail(Errc::tls, "setting up TLS: " + tls_error());
   if (!present(context.get(), credentials) || !believe(context.get(), credentials))
     return fail(Errc::tls, "taking a certificate into use: " + tls_error());
+  auto admission = std::make_unique<Admission>(std::move(domains), rules.revocations);
+  if (SSL_CTX_set_ex_data(context.get(), admission_slot(), admission.get()) != 1)
+    return fail(Errc::tls, "keeping whom to admit: " + tls_error());
+  admission.release();  // the context frees it
   return std::shared_ptr<SSL_CTX>(std::move(context));
 }
 
 }  // namespace
 
-Result<std::shared_ptr<SSL_CTX>> client_context(const TlsCredentials& credentials) {
-  Result<std::shared_ptr<SSL_CTX>> context = make_context(TLS_client_method(), credentials);
+Status check_rules(const TlsRules& rules) {
+  ERR_clear_error();
+  SslContextPtr context(SSL_CTX_new(TLS_method()));
+  bool good = context && set_protocol(context.get(), rules);
+  std::string detail = tls_error();
+  if (good) return {};
+  if (rules.post_quantum)
+    return fail(Errc::invalid,
+                fmt::format("COMPLIANCE_POLICY=pqc needs the key exchange X25519MLKEM768, which {} "
+                            "does not have (3.5 and later do)",
+                            OpenSSL_version(OPENSSL_VERSION)));
+  return fail(Errc::invalid, "setting up TLS: " + detail);
+}
+
+Result<std::shared_ptr<SSL_CTX>> client_context(const TlsCredentials& credentials, const TlsRules& rules) {
+  Result<std::shared_ptr<SSL_CTX>> context = make_context(TLS_client_method(), credentials, rules, {});
   if (!context) return context;
   if (SSL_CTX_set_alpn_protos(context->get(), kAlpn, sizeof kAlpn) != 0)  // 0 is success, for once
     return fail(Errc::tls, "offering ALPN h2: " + tls_error());
@@ -187,13 +229,12 @@ Result<std::shared_ptr<SSL_CTX>> client_context(const TlsCredentials& credential
 }
 
 Result<std::shared_ptr<SSL_CTX>> server_context(const TlsCredentials& credentials,
-                                                std::vector<std::string> trust_domains) {
-  Result<std::shared_ptr<SSL_CTX>> context = make_context(TLS_server_method(), credentials);
+                                                std::vector<std::string> trust_domains,
+                                                const TlsRules& rules) {
+  trust_domains.insert(trust_domains.end(), rules.aliases.begin(), rules.aliases.end());
+  Result<std::shared_ptr<SSL_CTX>> context =
+      make_context(TLS_server_method(), credentials, rules, std::move(trust_domains));
   if (!context) return context;
-  auto domains = std::make_unique<TrustDomains>(std::move(trust_domains));
-  if (SSL_CTX_set_ex_data(context->get(), trust_domains_slot(), domains.get()) != 1)
-    return fail(Errc::tls, "keeping the trust domains: " + tls_error());
-  domains.release();  // the context frees it
   SSL_CTX_set_alpn_select_cb(context->get(), select_h2, nullptr);
   return context;
 }
@@ -206,6 +247,10 @@ const PeerCheck& peer_check(const SSL* connection) {
   static const PeerCheck kNothingYet;
   const auto* check = static_cast<const PeerCheck*>(SSL_get_ex_data(connection, peer_check_slot()));
   return check ? *check : kNothingYet;
+}
+
+Status check_revoked(const SSL* connection) {
+  return check_chain(connection, SSL_get0_verified_chain(connection));
 }
 
 Error handshake_error(const SSL* connection) {

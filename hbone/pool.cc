@@ -120,6 +120,8 @@ Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer*
   Result<std::unique_ptr<TlsStream>> tls =
       co_await TlsStream::handshake(std::move(*connected), std::move(ssl), scope);
   if (!tls) co_return fail(std::move(tls.error()));
+  Status good = check_revoked((*tls)->ssl());  // the lists may have changed since the peer was verified
+  if (!good) co_return fail(std::move(good.error()));
   auto connection = std::make_unique<Connection>();
   connection->root = peer_check((*tls)->ssl()).root;
   connection->transport = std::move(*tls);
@@ -158,6 +160,14 @@ void Pool::reconsider(const WorkloadCertificate& now) {
     if (key.source != now.identity) continue;
     for (Connection* each : entry->connections) {
       if (!now.trusts(each->root)) each->session->drain();
+    }
+  }
+}
+
+void Pool::revoke() {
+  for (auto& [key, entry] : entries_) {
+    for (Connection* each : entry->connections) {
+      if (!check_revoked(each->transport->ssl())) each->session->close(Errc::revoked);
     }
   }
 }

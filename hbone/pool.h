@@ -68,8 +68,9 @@ class Pool {
 
   // A certificate was replaced: connections whose peer it would no longer trust are drained.
   void reconsider(const WorkloadCertificate& now);
-  void drain();  // GOAWAY on all; nothing new is dialled
-  void close();  // ends all connections and dials now; empty() follows
+  void revoke();  // revocation lists changed: connections to peers that are in them end now
+  void drain();   // GOAWAY on all; nothing new is dialled
+  void close();   // ends all connections and dials now; empty() follows
   bool empty() const {
     return entries_.empty();
   }  // and may be destroyed: no connection, no dial, nobody waits

@@ -174,9 +174,10 @@ Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, S
                          [&](std::unique_ptr<Exchange> exchange) {
                            worker.loop.spawn(name, serve_tunnel(&peer, std::move(exchange)));
                          });
-  Incoming incoming{{}, session, self, peer_check(tls.ssl()).root};
+  Incoming incoming{{}, session, self, peer_check(tls.ssl()).root, tls.ssl()};
   worker.incoming.push_back(incoming);
   if (worker.draining) session.drain();
+  if (!check_revoked(tls.ssl())) session.close(Errc::revoked);  // since the handshake
   Status ended = co_await session.run();
   if (!ended)
     log::debug("inbound", "HBONE connection ended", {{"peer", from.str()}, {"error", ended.error().detail}});
@@ -193,6 +194,7 @@ Task<void> serve_peer(PodWorker* pod, Fd fd) {
   Identity self;
   Result<std::unique_ptr<TlsStream>> tls = co_await secure(*pod, std::move(fd), self);
   if (!tls) {
+    if (tls.error().code == Errc::revoked) pod->worker.telemetry.revoked(Direction::inbound);
     log_refused(Direction::inbound, *from, *local, tls.error());
     co_return;
   }

@@ -19,6 +19,7 @@ int connect_status(Errc code) {
     case Errc::timed_out:
     case Errc::hbone_timed_out:
     case Errc::tls:
+    case Errc::revoked:
     case Errc::identity:
     case Errc::http2:
     case Errc::http_status:
@@ -50,6 +51,8 @@ std::string_view response_flag(Errc code) {
       return "NETWORK_POLICY";
     case Errc::tls:
       return "TLS_FAILURE";
+    case Errc::revoked:
+      return "CERT_REVOKED";
     case Errc::identity:
       return "IDENTITY_ERROR";
     case Errc::http2:
@@ -90,6 +93,10 @@ std::string error_text(const Error& error) {
     case Errc::http2:
     case Errc::refused_stream:
       return error.detail.starts_with("h2 failed: ") ? error.detail : "h2 failed: " + error.detail;
+    case Errc::revoked:  // in the handshake, else later
+      return error.detail.starts_with("invalid peer certificate")
+                 ? error.detail
+                 : "connection closed due to certificate revocation";
     case Errc::closed:
     case Errc::eof:
     case Errc::reset:

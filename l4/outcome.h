@@ -14,7 +14,7 @@ namespace ambientd::l4 {
 int connect_status(Errc code);
 
 // The `response_flags` label of a connection that ended this way: `-`, DENY, CONNECT, TLS_FAILURE,
-// H2_HANDSHAKE_FAILURE, NETWORK_POLICY or IDENTITY_ERROR.
+// H2_HANDSHAKE_FAILURE, NETWORK_POLICY, CERT_REVOKED or IDENTITY_ERROR.
 std::string_view response_flag(Errc code);
 
 // The `error` of its log line.

@@ -150,6 +150,9 @@ TrafficMetrics::TrafficMetrics(metrics::Registry& registry)
       failed(registry.counters(
           {.name = "istio_tcp_connections_failed",
            .help = "The total number of TCP connections that failed to establish (unstable)."})),
+      revoked(registry.counters({.name = "istio_crl_policy_rejections",
+                                 .help = "The total number of connections refused or cut because of a "
+                                         "revocation list (unstable)."})),
       sockets(registry.gauges({.name = "istio_tcp_sockets_open",
                                .help = "The current number of open TCP sockets (unstable)."})) {}
 
@@ -158,6 +161,11 @@ Telemetry::Telemetry(TrafficMetrics& metrics, size_t number)
       number_(number),
       outbound_sockets_(metrics.sockets.with(number, {{"reporter", "source"}})),
       inbound_sockets_(metrics.sockets.with(number, {{"reporter", "destination"}})) {}
+
+void Telemetry::revoked(Direction direction) {
+  metrics_.revoked.with(number_, {{"reporter", direction == Direction::outbound ? "source" : "destination"}})
+      .add();
+}
 
 Report::Report(Telemetry& telemetry, Flow flow)
     : telemetry_(telemetry),
@@ -189,6 +197,7 @@ void Report::end(const Status& status) {
     metrics.closed.with(telemetry_.number_, labels).add();
     metrics.failed.with(telemetry_.number_, labels).add();
   }
+  if (!status && status.error().code == Errc::revoked) telemetry_.revoked(flow_.direction);
   log(status);
 }
 

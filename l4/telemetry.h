@@ -40,6 +40,7 @@ metrics::Labels traffic_labels(const Flow& flow, std::string_view flag);
 struct TrafficMetrics {
   explicit TrafficMetrics(metrics::Registry& registry);
   metrics::Counters &opened, &closed, &received, &sent, &failed;
+  metrics::Counters& revoked;
   metrics::Gauges& sockets;
 };
 
@@ -61,6 +62,9 @@ class Telemetry {
   Socket accepted(Direction direction) {
     return Socket(direction == Direction::outbound ? outbound_sockets_ : inbound_sockets_);
   }
+
+  // A connection was refused or cut because the peer's certificate is in a revocation list.
+  void revoked(Direction direction);
 
  private:
   friend class Report;

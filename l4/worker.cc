@@ -5,6 +5,7 @@
 
 #include "core/deadline.h"
 #include "core/log.h"
+#include "core/tls.h"
 
 namespace ambientd::l4 {
 namespace {
@@ -108,6 +109,13 @@ void Worker::reconsider() {
   incoming.each([this](Incoming& each) {
     WorkloadCertificatePtr now = certificates.current(each.self);
     if (now && !now->trusts(each.root)) each.session.drain();
+  });
+}
+
+void Worker::revoke() {
+  for (std::unique_ptr<PodWorker>& each : pods) each->pool.revoke();
+  incoming.each([](Incoming& each) {
+    if (!check_revoked(each.tls)) each.session.close(Errc::revoked);
   });
 }
 

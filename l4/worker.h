@@ -58,6 +58,7 @@ struct Incoming : Listed<Incoming> {
   hbone::Session& session;
   Identity self;
   std::string root;  // fingerprint of what verified the peer
+  const SSL* tls = nullptr;
 };
 
 // One story of ours, counted so that a drain knows when all have ended.
@@ -94,6 +95,7 @@ struct Worker {
 
   void take(config::SnapshotPtr next);  // judges live inbound connections again
   void reconsider();                    // a certificate changed
+  void revoke();                        // revocation lists changed
   void drain();                         // GOAWAY both ways
   void cut();                           // ends everything that is left
 

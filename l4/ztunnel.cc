@@ -153,6 +153,10 @@ void Ztunnel::certificates_changed() {
   workers_.each([this](size_t i) { states_[i]->reconsider(); });
 }
 
+void Ztunnel::revocations_changed() {
+  workers_.each([this](size_t i) { states_[i]->revoke(); });
+}
+
 void Ztunnel::drain(std::chrono::milliseconds deadline, std::function<void()> done) {
   log::info("drain", "no new connections; those that are open may finish",
             {{"deadline_ms", static_cast<int64_t>(deadline.count())}, {"open", stories()}});

@@ -42,6 +42,9 @@ class Ztunnel {
   // drained.
   void certificates_changed();
 
+  // Other revocation lists are in force: connections whose peer is in them end at once.
+  void revocations_changed();
+
   // Stops accepting at once, tells peers (GOAWAY), lets connections finish until `deadline`, then cuts the
   // rest. `done` is called once, on the main loop.
   void drain(std::chrono::milliseconds deadline, std::function<void()> done);

@@ -75,7 +75,9 @@ Task<void> Downstreams::serve_session(Fd fd, Downstream& mine) {
                          });
   mine.session = &session;
   mine.scope.add(session);
+  mine.tls = (*tls)->ssl();
   if (drained_) session.drain();
+  if (!check_revoked(mine.tls)) session.close(Errc::revoked);  // since the handshake
   Status ended = co_await session.run();
   mine.session = nullptr;
   if (ended) co_return;
@@ -92,6 +94,12 @@ void Downstreams::drain(std::function<void()> drained) {
     if (each.session) each.session->drain();
   });
   leave();
+}
+
+void Downstreams::revoke() {
+  serving_.each([](Downstream& each) {
+    if (each.session && !check_revoked(each.tls)) each.session->close(Errc::revoked);
+  });
 }
 
 void Downstreams::reconsider(const WorkloadCertificate& now) {

@@ -28,6 +28,7 @@ struct Downstream : Listed<Downstream> {
   uint64_t since_ms = 0;
   hbone::Session* session = nullptr;
   std::string root;  // fingerprint of what verified the peer
+  const SSL* tls = nullptr;
 };
 
 class Downstreams {
@@ -45,6 +46,7 @@ class Downstreams {
   void cut(const Error& why);  // all of them, now
   // GOAWAY on those whose peers `now` would not believe any more.
   void reconsider(const WorkloadCertificate& now);
+  void revoke();  // revocation lists changed: those whose peers are in them end now
   size_t size() const { return count_; }
   template <class F>
   void each(F visit) {

@@ -191,6 +191,7 @@ Cause cause_of(const Error& error, Attempt attempt) {
     case Errc::connect_refused:
     case Errc::connect_failed:
     case Errc::tls:
+    case Errc::revoked:
     case Errc::identity:
     case Errc::http_status:
     case Errc::denied:

@@ -199,6 +199,13 @@ void Waypoint::certificates_changed() {
   });
 }
 
+void Waypoint::revocations_changed() {
+  workers_.each([this](size_t i) {
+    nodes_[i]->pool.revoke();
+    nodes_[i]->downstreams.revoke();
+  });
+}
+
 void Waypoint::drain(std::chrono::milliseconds deadline, std::function<void()> done) {
   log::info("drain", "no new connections; requests in flight may finish",
             {{"deadline_ms", static_cast<int64_t>(deadline.count())}, {"open", open()}});

@@ -48,6 +48,8 @@ class Waypoint {
   void publish(config::SnapshotPtr snapshot);
   // Certificates were replaced: connections that would no longer be believed are drained.
   void certificates_changed();
+  // Other revocation lists are in force: connections whose peer is in them end at once.
+  void revocations_changed();
   // Stops listening, tells clients, lets requests end; after `deadline` cuts what is left. `done` runs on the
   // calling thread's loop.
   void drain(std::chrono::milliseconds deadline, std::function<void()> done);

@@ -44,9 +44,9 @@ TEST_CASE("a server takes aliases of its trust domain when it is told them") {
   Identity old{"old.local", "default", "curl"};
   WorkloadCertificatePtr client = *make_workload_certificate(old, mint_leaf(ca, {.uris = {old.uri()}}));
   for (bool alias : {true, false}) {
-    std::vector<std::string> aliases;
-    if (alias) aliases.push_back("old.local");
-    WorkloadCertificatePtr echo = *make_workload_certificate(workload("echo"), issue(ca, "echo"), aliases);
+    TlsRules rules;
+    if (alias) rules.aliases.push_back("old.local");
+    WorkloadCertificatePtr echo = *make_workload_certificate(workload("echo"), issue(ca, "echo"), rules);
     TlsPair pair(client->client.get(), echo->server.get());
     expect_peers(pair.client.get(), {workload("echo")});
     CHECK(pair.handshake() == alias);

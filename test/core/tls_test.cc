@@ -236,6 +236,54 @@ TEST_CASE("a peer that knows only TLS 1.2 is refused") {
   CHECK_FALSE(pair.handshake());
 }
 
+TEST_CASE(
+    "where TLS 1.2 is on both versions work, 1.2 only with forward secrecy and GCM, without resumption") {
+  LocalCa ca = new_root();
+  Issued curl = leaf(ca, "curl"), echo = leaf(ca, "echo");
+  TlsRules rules{.tls12 = true};
+  Context client = *client_context(credentials(curl), rules);
+  Context server = *server_context(credentials(echo), {"cluster.local"}, rules);
+  struct Case {
+    int least, most;
+    const char* ciphers;
+    int version;  // 0: refused
+  };
+  const Case cases[] = {
+      {TLS1_2_VERSION, TLS1_3_VERSION, nullptr, TLS1_3_VERSION},
+      {TLS1_2_VERSION, TLS1_2_VERSION, nullptr, TLS1_2_VERSION},
+      {TLS1_2_VERSION, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", TLS1_2_VERSION},
+      {TLS1_2_VERSION, TLS1_2_VERSION, "ECDHE-ECDSA-AES256-SHA384", 0},
+      {TLS1_2_VERSION, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305", 0},
+  };
+  for (const Case& c : cases) {
+    INFO((c.ciphers ? c.ciphers : "our own") << ' ' << c.most);
+    TlsPair pair(client.get(), server.get());
+    expect_peers(pair.client.get(), {workload("echo")});
+    SSL_set_min_proto_version(pair.client.get(), c.least);
+    SSL_set_max_proto_version(pair.client.get(), c.most);
+    if (c.ciphers) SSL_set_cipher_list(pair.client.get(), c.ciphers);
+    CHECK(pair.handshake() == (c.version != 0));
+    if (c.version == 0) continue;
+    CHECK(SSL_version(pair.server.get()) == c.version);
+    CHECK(peer_check(pair.server.get()).identity == workload("curl"));
+    CHECK(SSL_SESSION_is_resumable(SSL_get_session(pair.client.get())) == 0);
+  }
+  TlsPair old(client.get(), server_of(echo).get());  // one side alone does not lower the other
+  expect_peers(old.client.get(), {workload("echo")});
+  SSL_set_max_proto_version(old.client.get(), TLS1_2_VERSION);
+  CHECK_FALSE(old.handshake());
+}
+
+TEST_CASE("a compliance policy that this OpenSSL cannot keep is an error at the start") {
+  CHECK(check_rules({}));
+  CHECK(check_rules({.tls12 = true}));
+  Status post_quantum = check_rules({.post_quantum = true});
+  if (!post_quantum) CHECK_THAT(post_quantum.error().detail, Contains("COMPLIANCE_POLICY=pqc needs"));
+  LocalCa ca = new_root();
+  CHECK(client_context(credentials(leaf(ca, "a")), {.post_quantum = true}).has_value() ==
+        post_quantum.has_value());
+}
+
 TEST_CASE("RSA and P-384 CAs, and a peer with one group, all work") {
   for (EVP_PKEY* key : {EVP_RSA_gen(2048), EVP_EC_gen("P-384")}) {
     TlsPair pair = good_pair(mint_ca("other kind", PrivateKeyPtr(key)));

@@ -153,6 +153,31 @@ Task<void> policy_change(TwoZtunnels& both) {
   co_await shut_down(both);
 }
 
+// A list names one end's certificate; the other end, which looks at it, cuts the connection.
+Task<void> revoked_while_open(TwoZtunnels& both, std::string sa, std::string direction,
+                              std::string reporter) {
+  Listener app(TwoZtunnels::kServer, serve_echo);
+  Wire wire = tcp_pair();
+  TcpStream near(std::move(wire.near));
+  Captured call = both.call_to(app.at.port, kFrom);
+  Loop::current().spawn("call", carry_call(both.client->pods[0].get(), std::move(wire.far), std::move(call)));
+  while (both.server->live.empty()) co_await Sleep(1);
+  both.client->revoke();
+  both.server->revoke();
+  CHECK_FALSE(both.server->live.empty());  // nobody is revoked yet
+  both.revoke(sa);
+  (direction == "inbound" ? both.server : both.client)->revoke();
+  std::string rest;
+  co_await read_all(near, rest);
+  co_await until_idle(both);
+  INFO(both.ended(direction));
+  CHECK(has(both.ended(direction), "error=\"connection closed due to certificate revocation\""));
+  std::string text = both.registry.expose(metrics::Format::openmetrics);
+  CHECK(has(text, "response_flags=\"CERT_REVOKED\""));
+  CHECK(has(text, "istio_crl_policy_rejections_total{reporter=\"" + reporter + "\"} 1"));
+  co_await shut_down(both);
+}
+
 Task<void> hang_up_while_dialling(TwoZtunnels& both) {
   std::vector<Fd> held;  // a peer that never shakes hands
   Listener silent(TwoZtunnels::kServer, [&held](Fd fd) { held.push_back(std::move(fd)); });
@@ -298,6 +323,27 @@ TEST_CASE("a policy that comes later closes connections it denies") {
   Loop loop;
   TwoZtunnels both;
   ambientd::test::run(loop, policy_change(both));
+}
+
+TEST_CASE("a connection whose peer is revoked is cut, by the client") {
+  Loop loop;
+  TwoZtunnels both;
+  ambientd::test::run(loop, revoked_while_open(both, "echo", "outbound", "source"));
+}
+
+TEST_CASE("a connection whose peer is revoked is cut, by the server") {
+  Loop loop;
+  TwoZtunnels both;
+  ambientd::test::run(loop, revoked_while_open(both, "client", "inbound", "destination"));
+}
+
+TEST_CASE("a peer that is revoked gets no connection") {
+  Loop loop;
+  TwoZtunnels both;
+  both.certificates.get(ambientd::test::workload("echo"), [](Result<WorkloadCertificatePtr>) {});
+  both.revoke("echo");
+  ambientd::test::run(loop, refused(both, both.call_to(8080, kFrom), "invalid peer certificate: revoked",
+                                    "certificate revoked"));
 }
 
 TEST_CASE("an application that hangs up ends the dial made for it") {

@@ -54,7 +54,9 @@ struct TwoZtunnels {
   static constexpr const char* kServer = "127.0.0.2";
 
   LocalCa ca = ambientd::test::new_root();
-  Certificates certificates{std::make_unique<TestSigner>(ca)};
+  std::shared_ptr<Revocations> revocations =
+      std::make_shared<Revocations>(*RevocationLists::parse("", "nothing"));
+  Certificates certificates{std::make_unique<TestSigner>(ca), {}, {.revocations = revocations}};
   metrics::Registry registry{3};
   TrafficMetrics metrics{registry};
   Settings settings;
@@ -100,6 +102,14 @@ struct TwoZtunnels {
                      call.target.str(),         {server->pods[0]->self->identity()},
                      server->pods[0]->self,     server->snapshot->service("default", host("echo"))};
     return call;
+  }
+
+  // The certificate in use for a service account is revoked, as far as a reload of the file goes.
+  void revoke(const std::string& sa) {
+    std::string pem = certificates.current(ambientd::test::workload(sa))->chain[0].pem;
+    std::vector<X509Ptr> leaf = *parse_certificates(pem, "leaf");
+    revocations->replace(
+        *RevocationLists::parse(ambientd::test::mint_crl(ca, {.revoked = {leaf[0].get()}}), "crl.pem"));
   }
 
   // The lines of the access log that say how a connection of this direction ended.

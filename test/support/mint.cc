@@ -2,8 +2,10 @@
 #include "test/support/mint.h"
 
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -78,6 +80,40 @@ LocalCa mint_ca(std::string common_name, PrivateKeyPtr key) {
                    ca.key.get(), nullptr, ca.key.get());
   ca.roots.push_back(share(ca.issuer.get()));
   return ca;
+}
+
+std::string mint_crl(const LocalCa& ca, const CrlSpec& spec) {
+  X509_CRL* list = X509_CRL_new();
+  X509_CRL_set_version(list, 1);  // v2
+  X509_CRL_set_issuer_name(list, X509_get_subject_name(ca.issuer.get()));
+  ASN1_TIME* time = ASN1_TIME_new();
+  X509_CRL_set1_lastUpdate(list, X509_gmtime_adj(time, std::min<long>(-60, spec.until.count() - 60)));
+  X509_CRL_set1_nextUpdate(list, X509_gmtime_adj(time, spec.until.count()));
+  for (const X509* each : spec.revoked) {
+    X509_REVOKED* entry = X509_REVOKED_new();
+    X509_REVOKED_set_serialNumber(entry, const_cast<ASN1_INTEGER*>(X509_get0_serialNumber(each)));
+    X509_REVOKED_set_revocationDate(entry, X509_gmtime_adj(time, -60));
+    X509_CRL_add0_revoked(list, entry);
+  }
+  X509V3_CTX context;
+  X509V3_set_ctx(&context, ca.issuer.get(), nullptr, nullptr, list, 0);
+  for (const auto& [nid, text] : spec.extensions) {
+    X509_EXTENSION* extension = X509V3_EXT_nconf_nid(nullptr, &context, nid, text.c_str());
+    REQUIRE(extension);
+    X509_CRL_add_ext(list, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  X509_CRL_sort(list);
+  REQUIRE(X509_CRL_sign(list, ca.key.get(), EVP_sha256()) > 0);
+  BIO* bio = BIO_new(BIO_s_mem());
+  REQUIRE(PEM_write_bio_X509_CRL(bio, list) == 1);
+  char* data = nullptr;
+  long size = BIO_get_mem_data(bio, &data);
+  std::string out(data, static_cast<size_t>(size));
+  BIO_free(bio);
+  ASN1_TIME_free(time);
+  X509_CRL_free(list);
+  return out;
 }
 
 Identity workload(std::string sa) { return {"cluster.local", "default", std::move(sa)}; }

@@ -27,6 +27,15 @@ Issued mint_leaf(const LocalCa& ca, const CertificateSpec& spec);
 // A self-signed CA over `key`.
 LocalCa mint_ca(std::string common_name, PrivateKeyPtr key);
 
+struct CrlSpec {
+  std::vector<const X509*> revoked;
+  std::vector<std::pair<int, std::string>> extensions;  // NID and openssl's text for it
+  std::chrono::seconds until{3600};                     // nextUpdate, relative to now
+};
+
+// A revocation list of `ca`, signed by it. PEM.
+std::string mint_crl(const LocalCa& ca, const CrlSpec& spec);
+
 Identity workload(std::string sa);  // spiffe://cluster.local/ns/default/sa/<sa>
 LocalCa new_root();                 // P-256, named `test root`
 
