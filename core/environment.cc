@@ -104,7 +104,7 @@ void read_role(Reader& env, Options& options) {
 void read_sources(Reader& env, Options& options) {
   env.read("RUST_LOG", options.log_filter, log::Filter::parse);
   if (env.get("LOG_FORMAT") == "json") options.log_json = true;
-  std::string path;
+  std::string& path = options.local_xds_path;
   env.text("LOCAL_XDS_PATH", path);
   env.text("LOCAL_XDS", options.local_xds);
   if (!path.empty() && !options.local_xds.empty())

@@ -112,15 +112,13 @@ class Process {
     if (options_.mode == Mode::ztunnel) {
       auto mode =
           std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, l4::settings_from(options_));
-      config_dump_ = [mode] { return mode->config_dump(); };
+      connections_ = [mode] { return mode->views(); };
       proxy_ = as_proxy(mode);
     } else {
-      proxy_ = as_proxy(
-          std::make_shared<l7::Waypoint>(workers_, certificates_, registry_, l7::settings_from(options_)));
-      // A waypoint's dump has ztunnel's shape, so that the same tools read it.
-      config_dump_ = [this] {
-        return l4::config_dump(snapshot_.get(), certificates_.list(), {}, l4::settings_from(options_));
-      };
+      auto mode =
+          std::make_shared<l7::Waypoint>(workers_, certificates_, registry_, l7::settings_from(options_));
+      connections_ = [this, mode] { return view_of(*mode); };
+      proxy_ = as_proxy(mode);
     }
   }
 
@@ -135,7 +133,7 @@ class Process {
     source_.reset();
     signals_.reset();
     proxy_ = {};
-    config_dump_ = {};
+    connections_ = {};
     return exit_;
   }
 
@@ -238,8 +236,31 @@ class Process {
   // ---- admin ----
 
   AdminPorts::Sources admin_sources() {
-    return {[this] { return config_dump_(); }, [this] { return list_stories(workers_); },
+    return {[this] { return config_dump(); }, [this] { return list_stories(workers_); },
             [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }};
+  }
+
+  // A waypoint's dump has ztunnel's shape, so that the same tools read it.
+  std::string config_dump() const {
+    return l4::config_dump(snapshot_.get(), certificates_.list(), connections_(), options_);
+  }
+
+  // Who is connected to a waypoint, in the place where a ztunnel's dump has its pods.
+  std::vector<l4::PodView> view_of(l7::Waypoint& waypoint) const {
+    const WorkloadName& own = *options_.workload;
+    l4::PodView view{.spec = {own.ns, own.name, own.sa, ""}, .uid = "", .connections = {}};
+    config::WorkloadPtr self = snapshot_ ? snapshot_->workload_by_name(own.name, own.ns, own.sa) : nullptr;
+    SockAddr at{self && !self->addresses.empty() ? self->addresses[0] : Ip::any(options_.ipv6),
+                waypoint.port()};
+    if (self) view.uid = self->uid;
+    for (const l7::Waypoint::ConnectionInfo& each : waypoint.connections())
+      view.connections.push_back({.direction = l4::Direction::inbound,
+                                  .from = each.peer,
+                                  .target = at,
+                                  .next = at,
+                                  .forwarded_host = "",
+                                  .hbone = true});
+    return {std::move(view)};
   }
 
   std::vector<std::string> pending() const {
@@ -290,7 +311,7 @@ class Process {
   std::unique_ptr<RevocationFile> revocations_;  // null: none are checked
   Certificates certificates_;
   Proxy proxy_;
-  std::function<std::string()> config_dump_;
+  std::function<std::vector<l4::PodView>()> connections_;
   config::SnapshotPtr snapshot_;
   AdminPorts admin_;
   std::unique_ptr<Signals> signals_;

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.h"
-#include "l4/baggage.h"
+#include "l4/dump_config.h"
 #include "l4/dump_mesh.h"
-#include "l4/ports.h"
 #include "l4/worker.h"
 
 namespace ambientd::l4 {
@@ -60,40 +59,6 @@ json pod(const PodView& view) {
       {"info", {{"name", view.spec.name}, {"namespace", view.spec.ns}, {"serviceAccount", view.spec.sa}}}};
 }
 
-json seconds(std::chrono::milliseconds value) {
-  auto whole = std::chrono::duration_cast<std::chrono::seconds>(value);
-  return {{"secs", whole.count()}, {"nanos", std::chrono::nanoseconds(value - whole).count()}};
-}
-
-json settings_of(const Settings& settings) {
-  auto at = [&settings](uint16_t port) { return SockAddr{Ip::any(settings.ipv6), port}.str(); };
-  const Keepalive& keepalive = settings.keepalive;
-  return {{"proxy", true},
-          {"network", settings.network},
-          {"packetMark", settings.mark == 0 ? json() : json(settings.mark)},
-          {"ipv6Enabled", settings.ipv6},
-          {"proxyMode", settings.pods.size() == 1 && settings.pods[0].netns.empty() ? "Dedicated" : "Shared"},
-          {"outboundAddr", at(kOutboundPort)},
-          {"inboundPlaintextAddr", at(kPlaintextPort)},
-          {"inboundAddr", at(kHbonePort)},
-          {"illegalPorts", {kOutboundPort, kPlaintextPort, kHbonePort}},
-          {"windowSize", settings.pool.session.stream_window_max},
-          {"connectionWindowSize", settings.pool.session.connection_window},
-          {"frameSize", settings.pool.session.max_frame_size},
-          {"poolMaxStreamsPerConn", settings.pool.max_streams},
-          {"poolUnusedReleaseTimeout", seconds(std::chrono::milliseconds(settings.pool.release_ms))},
-          {"requireOriginalSource", settings.original_source == OriginalSource::best_effort
-                                        ? json()
-                                        : json(settings.original_source == OriginalSource::require)},
-          {"enableEnhancedBaggage", settings.response_baggage},
-          {"socketConfig",
-           {{"keepaliveEnabled", keepalive.enabled},
-            {"keepaliveTime", seconds(keepalive.time)},
-            {"keepaliveInterval", seconds(keepalive.interval)},
-            {"keepaliveRetries", keepalive.retries},
-            {"userTimeoutEnabled", keepalive.user_timeout}}}};
-}
-
 }  // namespace
 
 void collect(Worker& worker, std::vector<PodView>& out) {
@@ -112,17 +77,17 @@ void collect(Worker& worker, std::vector<PodView>& out) {
 
 std::string config_dump(const config::Snapshot* snapshot,
                         const std::vector<Certificates::Listed>& certificates,
-                        const std::vector<PodView>& pods, const Settings& settings) {
-  json out{
-      {"certificates", json::array()}, {"stagedServices", json::object()}, {"config", settings_of(settings)}};
+                        const std::vector<PodView>& pods, const Options& options) {
+  json out{{"certificates", json::array()},
+           {"config", config_section(options)},
+           {"stagedServices", json::object()},
+           {"staticConfig", static_section(options)},
+           {"version", version_section(options)}};
   for (const Certificates::Listed& each : certificates) out["certificates"].push_back(certificate(each));
   for (const PodView& each : pods)
     out["workloadState"][each.uid.empty() ? each.spec.key() : each.uid] = pod(each);
   out["workloads"] = out["services"] = out["policies"] = json::array();
   if (snapshot) add_mesh(*snapshot, out);
-  out["staticConfig"] = {
-      {"workloads", json::array()}, {"services", json::array()}, {"policies", json::array()}};
-  out["version"] = {{"version", "ambientd"}};
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

@@ -34,6 +34,6 @@ void collect(Worker& worker, std::vector<PodView>& out);
 // `snapshot` may be null. Pretty-printed JSON, keys sorted.
 std::string config_dump(const config::Snapshot* snapshot,
                         const std::vector<Certificates::Listed>& certificates,
-                        const std::vector<PodView>& pods, const Settings& settings);
+                        const std::vector<PodView>& pods, const Options& options);
 
 }  // namespace ambientd::l4

@@ -194,8 +194,4 @@ std::vector<PodView> Ztunnel::views() const {
   return out;
 }
 
-std::string Ztunnel::config_dump() const {
-  return l4::config_dump(snapshot_.get(), certificates_.list(), views(), settings_);
-}
-
 }  // namespace ambientd::l4

@@ -49,7 +49,7 @@ class Ztunnel {
   // rest. `done` is called once, on the main loop.
   void drain(std::chrono::milliseconds deadline, std::function<void()> done);
 
-  std::string config_dump() const;           // asks every worker
+  std::vector<PodView> views() const;        // what each pod carries; asks every worker
   std::vector<std::string> pending() const;  // what readiness waits for, sorted; empty: ready
 
  private:
@@ -58,7 +58,6 @@ class Ztunnel {
   void start_capture();
   void stop_capture();
   size_t stories() const;
-  std::vector<PodView> views() const;
 
   Workers& workers_;
   Certificates& certificates_;

@@ -26,8 +26,8 @@ json recorded() {
 }
 
 json dump_of(const config::Snapshot* snapshot, std::vector<PodView> pods = {},
-             std::vector<Certificates::Listed> certificates = {}) {
-  return json::parse(config_dump(snapshot, certificates, pods, Settings()));
+             std::vector<Certificates::Listed> certificates = {}, const Options& options = {}) {
+  return json::parse(config_dump(snapshot, certificates, pods, options));
 }
 
 // Order within a list of names says nothing.
@@ -40,6 +40,12 @@ const json* find(const json& list, const char* key, const json& value) {
   for (const json& each : list)
     if (each.at(key) == value) return &each;
   return nullptr;
+}
+
+std::vector<std::string> keys_of(const json& object) {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : object.items()) out.push_back(key);
+  return out;
 }
 
 config::SnapshotPtr recorded_mesh() {
@@ -147,4 +153,84 @@ TEST_CASE("certificates are printed with their state, chain and roots") {
         std::string("2026-01-02T00:00:00Z").size());
   CHECK(list[0]["rootCerts"].size() == 1);
   CHECK(list[1]["certChain"] == json::array());
+}
+
+TEST_CASE("the document has a real ztunnel's sections and names, in its order, each of its kind") {
+  config::SnapshotPtr mesh = recorded_mesh();
+  Options options;
+  options.workload = WorkloadName{"demo", "client-0", "client"};
+  options.node = "node1";
+  options.original_source = false;
+  json ours = dump_of(mesh.get(), {}, {}, options), theirs = recorded();
+  REQUIRE(keys_of(ours) == keys_of(theirs));
+  CHECK(keys_of(ours["config"]) == keys_of(theirs["config"]));
+  CHECK(keys_of(ours["version"]) == keys_of(theirs["version"]));
+  CHECK(keys_of(ours["staticConfig"]) == keys_of(theirs["staticConfig"]));
+  for (const auto& [key, value] : theirs["config"].items()) {
+    INFO(key << ": " << ours["config"][key] << " where it was " << value);
+    bool absent = ours["config"][key].is_null() || value.is_null();
+    absent = absent || ours["config"][key] == "Default";  // of roots: the name for no file
+    CHECK((absent || ours["config"][key].type_name() == std::string(value.type_name())));
+  }
+  // What both were told the same about, or have the same default for.
+  for (const char* key : {"adminAddr",
+                          "clusterDomain",
+                          "clusterId",
+                          "connectionWindowSize",
+                          "frameSize",
+                          "inboundAddr",
+                          "inboundPlaintextAddr",
+                          "outboundAddr",
+                          "readinessAddr",
+                          "statsAddr",
+                          "localNode",
+                          "network",
+                          "numWorkerThreads",
+                          "poolMaxStreamsPerConn",
+                          "poolUnusedReleaseTimeout",
+                          "proxyMode",
+                          "proxyWorkloadInformation",
+                          "secretTtl",
+                          "selfTerminationDeadline",
+                          "socketConfig",
+                          "windowSize",
+                          "requireOriginalSource",
+                          "ipv6Enabled",
+                          "enableEnhancedBaggage"}) {
+    INFO(key);
+    CHECK(ours["config"][key] == theirs["config"][key]);
+  }
+}
+
+TEST_CASE("the lists come in a real ztunnel's order") {
+  config::SnapshotPtr mesh = recorded_mesh();
+  json ours = dump_of(mesh.get()), theirs = recorded();
+  auto among = [](const json& list, const json& known, const char* key) {
+    std::vector<std::string> out;
+    for (const json& each : list)
+      if (find(known, key, each.at(key))) out.push_back(each.at(key));
+    return out;
+  };
+  for (auto [list, key] : {std::pair{"workloads", "uid"}, {"services", "hostname"}, {"policies", "name"}}) {
+    INFO(list);
+    CHECK(among(ours[list], theirs[list], key) == among(theirs[list], theirs[list], key));
+  }
+}
+
+TEST_CASE("ztunnel's own YAML is shown as it says now, and a broken one says why") {
+  Options options;
+  options.local_xds = R"(
+workloads: [{uid: a, workloadIps: [10.0.0.1], namespace: default, services: {default/s: {80: 8080}}}]
+services: [{name: s, namespace: default, hostname: s, vips: [/10.1.0.1], ports: {80: 8080}}]
+policies: [])";
+  json shown = dump_of(nullptr, {}, {}, options)["staticConfig"];
+  CHECK(shown["workloads"][0]["uid"] == "a");
+  CHECK(shown["workloads"][0]["services"] == json{{"default/s", {{"80", 8080}}}});
+  CHECK(shown["services"][0]["hostname"] == "s");
+  CHECK(shown["policies"] == json::array());
+  options.local_xds = "";
+  options.local_xds_path = "/nowhere/local.yaml";
+  shown = dump_of(nullptr, {}, {}, options)["staticConfig"];
+  CHECK(shown["workloads"] == json::array());
+  CHECK(shown["error"].get<std::string>().find("/nowhere/local.yaml") != std::string::npos);
 }

@@ -174,7 +174,7 @@ Task<void> policy_arrives(Node& node) {
   App app;
   Open open;
   co_await open_one(open);
-  std::string dump = node.ztunnel->config_dump();
+  std::string dump = config_dump(nullptr, {}, node.ztunnel->views(), {});
   CHECK(dump.find("\"originalDst\": \"10.1.0.2:80\"") != dump.npos);
   CHECK(dump.find("\"actualDst\": \"10.0.0.1:8080\"") != dump.npos);
   node.ztunnel->publish(mesh(false));
