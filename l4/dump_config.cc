@@ -71,6 +71,7 @@ void add_connections(json& out, const Options& options) {
   out["poolMaxStreamsPerConn"] = options.pool_max_streams;
   out["poolUnusedReleaseTimeout"] = seconds(options.pool_release);
   out["selfTerminationDeadline"] = seconds(options.termination_deadline);
+  out["crlPath"] = text_or_null(options.crl_path);
   out["secretTtl"] = seconds(options.secret_ttl);
   out["enableEnhancedBaggage"] = options.response_baggage;
   out["socketConfig"] = {{"keepaliveEnabled", keepalive.enabled},
@@ -82,8 +83,8 @@ void add_connections(json& out, const Options& options) {
 
 // What ztunnel has and this build has not: off, empty or null, so that the names are there.
 void add_absent(json& out) {
-  for (const char* key : {"altCaHostname", "altXdsHostname", "caAddress", "crlPath", "dnsProxyAddr",
-                          "inpodUds", "preferedServiceNamespace", "socks5Addr", "xdsAddress"})
+  for (const char* key : {"altCaHostname", "altXdsHostname", "caAddress", "dnsProxyAddr", "inpodUds",
+                          "preferedServiceNamespace", "socks5Addr", "xdsAddress"})
     out[key] = nullptr;
   for (const char* key : {"dnsProxy", "fakeCa", "fakeSelfInbound", "inpodPortReuse", "xdsOnDemand"})
     out[key] = false;
