@@ -145,6 +145,8 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   if (host.front() == '[') {
     if (host.size() < 3 || host.back() != ']') return {};
     host = host.substr(1, host.size() - 2);
+    if (host.find(':') == host.npos || !Ip::parse(host))
+      return {};  // brackets are for IPv6 (RFC 3986 §3.2.2)
   } else if (host.find(':') != host.npos) {
     return {};
   }

@@ -164,6 +164,13 @@ void Pool::reconsider(const WorkloadCertificate& now) {
   }
 }
 
+void Pool::evict(const std::function<bool(const PoolKey&)>& stale) {
+  for (auto& [key, entry] : entries_) {
+    if (entry->connections.empty() || !stale(key)) continue;
+    for (Connection* each : entry->connections) each->session->drain();
+  }
+}
+
 void Pool::revoke() {
   for (auto& [key, entry] : entries_) {
     for (Connection* each : entry->connections) {

@@ -13,6 +13,7 @@
 #include <openssl/types.h>
 
 #include <compare>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,6 +69,8 @@ class Pool {
 
   // A certificate was replaced: connections whose peer it would no longer trust are drained.
   void reconsider(const WorkloadCertificate& now);
+  // Connections of these keys are not used again: GOAWAY, and what is open finishes.
+  void evict(const std::function<bool(const PoolKey&)>& stale);
   void revoke();  // revocation lists changed: connections to peers that are in them end now
   void drain();   // GOAWAY on all; nothing new is dialled
   void close();   // ends all connections and dials now; empty() follows

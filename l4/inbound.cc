@@ -28,17 +28,6 @@ struct Peer {
   std::optional<Identity> identity;
 };
 
-// Counts a connection that has not proved who it is.
-class Unproved {
- public:
-  explicit Unproved(Worker& worker) : worker_(worker) { ++worker_.handshakes; }
-  ~Unproved() { --worker_.handshakes; }
-  Unproved(const Unproved&) = delete;
-
- private:
-  Worker& worker_;
-};
-
 // Counts a connection for the choice of the least loaded worker; the acceptor has added it.
 class Loaded {
  public:
@@ -52,13 +41,11 @@ class Loaded {
 
 Task<Result<std::unique_ptr<TlsStream>>> secure(PodWorker& pod, Fd fd, Identity& self) {
   Worker& worker = pod.worker;
-  if (worker.handshakes >= worker.settings.handshakes)
-    co_return fail(Errc::overloaded, "too many HBONE connections that have not finished their handshake");
-  Unproved unproved(worker);
+  Handshake unproved(worker);
+  Scope& scope = unproved.scope;
   Result<config::WorkloadPtr> own = co_await own_workload(pod);
   if (!own) co_return fail(std::move(own.error()));
   self = (*own)->identity();
-  Scope scope;
   Deadline deadline(scope, worker.settings.handshake_ms, {Errc::timed_out, "tls handshake error: timed out"});
   Result<WorkloadCertificatePtr> certificate = co_await pod.certificate(self, scope);
   if (!certificate) co_return fail(Errc::identity, "identity error: " + certificate.error().detail);
@@ -125,7 +112,7 @@ Status accept(Exchange& exchange, const Worker& worker, const config::Workload& 
 
 // The application's socket, if policy lets this peer have it.
 Task<Result<Fd>> reach(Peer& peer, const Offer& offer, Scope& scope, const Live& live) {
-  Status allowed = judge(*peer.pod.worker.snapshot, *offer.self, *live.peer);
+  Status allowed = judge(peer.pod.worker, *offer.self, *live.peer);
   if (!allowed) co_return fail(std::move(allowed.error()));
   co_return co_await dial(peer.pod, offer.app, peer.from.ip, scope);
 }
@@ -174,7 +161,7 @@ Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, S
                          [&](std::unique_ptr<Exchange> exchange) {
                            worker.loop.spawn(name, serve_tunnel(&peer, std::move(exchange)));
                          });
-  Incoming incoming{{}, session, self, peer_check(tls.ssl()).root, tls.ssl()};
+  Incoming incoming{{}, pod, session, self, peer_check(tls.ssl()).root, tls.ssl()};
   worker.incoming.push_back(incoming);
   if (worker.draining) session.drain();
   if (!check_revoked(tls.ssl())) session.close(Errc::revoked);  // since the handshake

@@ -93,10 +93,10 @@ std::string error_text(const Error& error) {
     case Errc::http2:
     case Errc::refused_stream:
       return error.detail.starts_with("h2 failed: ") ? error.detail : "h2 failed: " + error.detail;
-    case Errc::revoked:  // in the handshake, else later
-      return error.detail.starts_with("invalid peer certificate")
-                 ? error.detail
-                 : "connection closed due to certificate revocation";
+    case Errc::revoked:  // the handshake names the certificate
+      return error.detail.find("peer certificate") == error.detail.npos
+                 ? "connection closed due to certificate revocation"
+                 : error.detail;
     case Errc::closed:
     case Errc::eof:
     case Errc::reset:

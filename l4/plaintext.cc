@@ -22,7 +22,7 @@ Flow flow_of(const PodWorker& pod, const SockAddr& from, const SockAddr& target)
 
 Task<Status> carry(PodWorker& pod, TcpStream& client, const config::Workload& self, Scope& scope,
                    Live& live) {
-  Status allowed = judge(*pod.worker.snapshot, self, *live.peer);
+  Status allowed = judge(pod.worker, self, *live.peer);
   if (!allowed) co_return allowed;
   Result<Fd> fd = co_await dial(pod, live.target, live.peer->source, scope);
   if (!fd) co_return fail(scope.explain(std::move(fd.error())));

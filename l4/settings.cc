@@ -28,6 +28,7 @@ Settings settings_from(const Options& options) {
   if (options.original_source) {
     s.original_source = *options.original_source ? OriginalSource::require : OriginalSource::never;
   }
+  s.log_authorization = options.log_authorization;
   s.response_baggage = options.response_baggage;
   s.keepalive = options.keepalive;
   s.pool.max_streams = options.pool_max_streams;

@@ -31,7 +31,8 @@ struct Settings {
   uint32_t mark = 0x539;  // of every socket of ours; 0: none
   bool ipv6 = true;       // IPV6_ENABLED: listen on [::], else on 0.0.0.0
   OriginalSource original_source = OriginalSource::best_effort;
-  bool response_baggage = true;  // ENABLE_RESPONSE_BAGGAGE
+  bool log_authorization = false;  // AUTHZ_POLICY_INFO_LOGGING: decisions at info instead of debug
+  bool response_baggage = true;    // ENABLE_RESPONSE_BAGGAGE
   Keepalive keepalive;
   int backlog = 4096;              // connections the kernel holds for each listener
   hbone::PoolLimits pool;          // connections we open

@@ -69,6 +69,19 @@ Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
   worker.live.push_back(*this);
 }
 
+Handshake::Handshake(Worker& of) : worker(of) {
+  if (worker.handshakes >= worker.settings.handshakes && !worker.unproved.empty()) {
+    Handshake& oldest = worker.unproved.front();
+    oldest.unlink();
+    oldest.scope.close(
+        {Errc::overloaded, "too many HBONE connections at once that have not finished their handshake"});
+  }
+  worker.unproved.push_back(*this);
+  ++worker.handshakes;
+}
+
+Handshake::~Handshake() { --worker.handshakes; }
+
 Story::Story(Worker& worker) : worker_(worker) { ++worker_.stories; }
 Story::~Story() { --worker_.stories; }
 
@@ -84,19 +97,44 @@ void Worker::count() {
 
 void Worker::take(config::SnapshotPtr next) {
   if (!snapshot) loop.set_timer(counting_, kCountEveryMs);
-  snapshot = std::move(next);
+  config::SnapshotPtr before = std::exchange(snapshot, std::move(next));
   for (std::unique_ptr<PodWorker>& each : pods) {
     const PodSpec& spec = each->pod.spec();
     each->self = snapshot->workload_by_name(spec.name, spec.ns, spec.sa);
   }
   waiting.each([](Wait& each) { each.published.set(); });
+  judge_again();
+  if (before) evict(*before);
+}
+
+void Worker::judge_again() {
   live.each([this](Live& each) {
     if (!each.peer) return;
     const config::WorkloadPtr& self = each.pod.self;
-    if (self && judge(*snapshot, *self, *each.peer)) return;
+    if (!self) return each.scope.close({Errc::draining, "the pod is no longer in the mesh"});
+    if (judge(*this, *self, *each.peer)) return;
     log::info("policy", "connection closed because it is no longer allowed after a policy update",
               {{"source", each.peer->source.str()}, {"destination", each.peer->destination.str()}});
     each.scope.close({Errc::policy_changed, "connection closed due to policy change"});
+  });
+}
+
+// Who has an address now may be another pod than whom our connections there were made to, and a pod may be
+// somebody else than when its peers verified it (ztunnel#1637). What is open may finish; new tunnels find out
+// for themselves.
+void Worker::evict(const config::Snapshot& before) {
+  auto is = [](const PodWorker& pod, const Identity& who) { return pod.self && pod.self->identity() == who; };
+  auto moved = [&](const Ip& ip) {
+    config::WorkloadPtr was = before.workload_by_ip(settings.network, ip);
+    if (!was) return false;  // a gateway, or whoever answers there
+    config::WorkloadPtr now = snapshot->workload_by_ip(settings.network, ip);
+    return !now || now->uid != was->uid || now->identity() != was->identity();
+  };
+  for (std::unique_ptr<PodWorker>& each : pods) {
+    each->pool.evict([&](const hbone::PoolKey& key) { return !is(*each, key.source) || moved(key.to.ip); });
+  }
+  incoming.each([&](Incoming& each) {
+    if (!is(each.pod, each.self)) each.session.drain();
   });
 }
 
@@ -127,6 +165,7 @@ void Worker::drain() {
 
 void Worker::cut() {
   const Error why{Errc::draining, "connection closed due to connection drain"};
+  unproved.each([&why](Handshake& each) { each.scope.close(why); });
   live.each([&why](Live& each) { each.scope.close(why); });
   incoming.each([](Incoming& each) { each.session.close(Errc::draining); });
   for (std::unique_ptr<PodWorker>& each : pods) each->pool.close();
@@ -150,19 +189,44 @@ Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod) {
   co_return fail(std::move(late));
 }
 
-Status judge(const config::Snapshot& snapshot, const config::Workload& self, const policy::Peer& peer) {
+namespace {
+
+const char* words(const policy::DryRun& outcome) {
+  if (outcome.policy.empty()) return "dry-run: no allow policies match";
+  return outcome.deny ? "dry-run: deny policy match" : "dry-run: allow policy match";
+}
+
+const char* words(const policy::Verdict& verdict) {
+  if (verdict.allow) return verdict.policy.empty() ? "no allow policies, allow" : "allow policy match";
+  return verdict.policy.empty() ? "no allow policies matched" : "deny policy match";
+}
+
+// In the words of contract/ztunnel.md §7, with who asked for what.
+void log_decision(log::Level level, const char* what, const std::string& policy, const policy::Peer& peer) {
+  std::string from = peer.source.str(), to = peer.destination.str();
+  std::string identity = peer.identity ? peer.identity->uri() : std::string();
+  std::vector<log::Field> fields;
+  if (!policy.empty()) fields.emplace_back("policy", log::display(policy));
+  fields.emplace_back("src", log::display(from));
+  if (!identity.empty()) fields.emplace_back("src.identity", identity);
+  fields.emplace_back("dst", log::display(to));
+  log::write(level, "policy", what, fields);
+}
+
+}  // namespace
+
+Status judge(const Worker& worker, const config::Workload& self, const policy::Peer& peer) {
+  log::Level level = worker.settings.log_authorization ? log::Level::info : log::Level::debug;
+  bool logged = log::enabled(level, "policy");
   std::vector<std::string> unknown;
-  std::vector<config::AuthorizationPtr> policies = snapshot.policies_for(self, &unknown);
+  std::vector<config::AuthorizationPtr> policies = worker.snapshot->policies_for(self, &unknown);
   std::vector<policy::DryRun> dry_runs;
-  policy::Verdict verdict = policy::judge(policies, unknown, peer, &dry_runs);
-  for (const policy::DryRun& each : dry_runs) {
-    const char* what = each.policy.empty() ? "dry-run: no allow policies match"
-                       : each.deny         ? "dry-run: deny policy match"
-                                           : "dry-run: allow policy match";
-    log::debug("policy", what, {{"policy", log::display(each.policy)}});
+  policy::Verdict verdict = policy::judge(policies, unknown, peer, logged ? &dry_runs : nullptr);
+  if (logged) {
+    for (const policy::DryRun& each : dry_runs) log_decision(level, words(each), each.policy, peer);
+    log_decision(level, words(verdict), verdict.policy, peer);
   }
   if (verdict.allow) return {};
-  log::debug("policy", "denied", {{"reason", verdict.reason}, {"source", peer.source.str()}});
   return fail(Errc::denied, std::move(verdict.reason));
 }
 

@@ -53,8 +53,17 @@ struct Live : Listed<Live> {
   std::string forwarded_host;  // inbound: what the peer says the application meant
 };
 
+// A peer's connection that has not proved who it is. Too many of them cost the oldest.
+struct Handshake : Listed<Handshake> {
+  explicit Handshake(Worker& of);
+  ~Handshake();
+  Worker& worker;
+  Scope scope;
+};
+
 // An HBONE connection that a peer has open to us.
 struct Incoming : Listed<Incoming> {
+  const PodWorker& pod;
   hbone::Session& session;
   Identity self;
   std::string root;  // fingerprint of what verified the peer
@@ -85,7 +94,8 @@ struct Worker {
   List<Live> live;
   List<Incoming> incoming;
   std::mt19937_64 random{std::random_device{}()};
-  size_t handshakes = 0;  // accepted HBONE connections that have not proved who they are
+  List<Handshake> unproved;  // oldest first
+  size_t handshakes = 0;     // in there
   bool draining = false;
   std::atomic<size_t> load = 0;     // HBONE connections accepted for this worker
   std::atomic<size_t> stories = 0;  // that have not ended
@@ -93,22 +103,26 @@ struct Worker {
   struct Wait;
   List<Wait> waiting;  // for a snapshot
 
-  void take(config::SnapshotPtr next);  // judges live inbound connections again
-  void reconsider();                    // a certificate changed
-  void revoke();                        // revocation lists changed
-  void drain();                         // GOAWAY both ways
-  void cut();                           // ends everything that is left
+  // Judges live inbound connections again, and drains what leads to, or came from, somebody who is gone.
+  void take(config::SnapshotPtr next);
+  void reconsider();  // a certificate changed
+  void revoke();      // revocation lists changed
+  void drain();       // GOAWAY both ways
+  void cut();         // ends everything that is left
 
  private:
   void count();
+  void judge_again();
+  void evict(const config::Snapshot& before);
   Timer counting_;
 };
 
 // The pod's own workload, as soon as it is known; not_found after Settings::self_wait_ms.
 Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod);
 
-// Whether policy allows `peer` to reach a workload. Errc::denied with the reason.
-Status judge(const config::Snapshot& snapshot, const config::Workload& self, const policy::Peer& peer);
+// Whether policy allows `peer` to reach a workload, by the worker's snapshot. Errc::denied with the reason.
+// Every decision is logged, and what dry-run policies would have said.
+Status judge(const Worker& worker, const config::Workload& self, const policy::Peer& peer);
 
 // Connects to an application or any plain destination from the pod's namespace, with `source` as our address
 // where that is possible. Errors: connect_refused, connect_failed, timed_out, or what closes `scope`.

@@ -23,6 +23,23 @@ TEST_CASE("socket addresses print and parse as the field writes them") {
   }
 }
 
+TEST_CASE("a host and port is a name, an IPv4 address or an IPv6 address in brackets") {
+  struct Case {
+    const char* text;
+    const char* host;
+  };
+  for (const Case& c : {Case{"a.b:80", "a.b"}, {"10.0.0.1:80", "10.0.0.1"}, {"[::1]:80", "::1"}}) {
+    REQUIRE(parse_host_port(c.text));
+    CHECK(parse_host_port(c.text)->host == c.host);
+    CHECK(parse_host_port(c.text)->port == 80);
+  }
+  for (const char* text : {"[a.b]:80", "[10.0.0.1]:80", "[]:80", "[::1:80", "::1]:80", "[fe80::1%eth0]:80",
+                           ":80", "a:", "a:b:80", "a:70000", "a:+80", "a: 80"}) {
+    INFO(text);
+    CHECK_FALSE(parse_host_port(text));
+  }
+}
+
 TEST_CASE("a prefix matches masked and prints as written") {
   Cidr cidr = *Cidr::parse("10.77.99.5/20");
   CHECK(cidr.str() == "10.77.99.5/20");
