@@ -72,6 +72,60 @@ def test_a_policy_edit_ends_connections_it_no_longer_allows(mesh):
             assert read_exactly(t, 4) == b"ping"
 
 
+def test_plaintext_connections_end_when_strict_comes(mesh):
+    with mesh.stranger.connect(mesh.far.ip, 9000) as s, mesh.client.connect(mesh.far.ip, 9000) as t:
+        for each in (s, t):
+            each.sendall(b"ping")
+            assert read_exactly(each, 4) == b"ping"
+        mark = mesh.ztunnels[2].mark()
+        with mesh.edited(k8s.peer_authentication("demo/default", "STRICT")):
+            assert ended(s)
+            record = mesh.ztunnels[2].connection(since=mark, direction="inbound", level="error")
+            assert record["error"] == "connection closed due to policy change"
+            t.sendall(b"ping")
+            assert read_exactly(t, 4) == b"ping"
+
+
+def test_a_workload_whose_labels_a_policy_selects_from_now_on(mesh):
+    with mesh.edited(k8s.authorization("demo/locked", "DENY", [{}], {"locked": "yes"})):
+        with mesh.client.connect(mesh.far.ip, 9000) as s, mesh.client.connect(mesh.near.ip, 8080) as t:
+            s.sendall(b"ping")
+            assert read_exactly(s, 4) == b"ping"
+            before = mesh.far.labels
+            mesh.far.labels = before | {"locked": "yes"}
+            try:
+                mesh.apply(k8s.authorization("demo/locked", "DENY", [{}], {"locked": "yes"}))
+                assert ended(s)
+                assert not reaches(mesh.client, mesh.far.ip)
+                t.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert t.recv(8) == b"HTTP/1.1"
+            finally:
+                mesh.far.labels = before
+    assert reaches(mesh.client, mesh.far.ip)
+
+
+@pytest.fixture
+def loud(mesh):
+    """The destination's ztunnel says each decision."""
+    mesh.ztunnels[2].stop()
+    mesh.env = {"AUTHZ_POLICY_INFO_LOGGING": "true"}
+    mesh.start_ztunnel(2)
+    yield mesh.ztunnels[2]
+    mesh.ztunnels[2].stop()
+    mesh.env = {}
+    mesh.start_ztunnel(2)
+
+
+def test_a_dry_run_policy_is_logged_and_never_decides(mesh, loud):
+    trial = k8s.authorization("demo/trial", "DENY", [CLIENT], {"app": "far"})
+    trial["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+    with mesh.edited(trial):
+        mark = loud.mark()
+        assert reaches(mesh.client, mesh.far.ip)
+        assert "policy=demo/trial" in loud.wait_line("dry-run: deny policy match", since=mark)
+        assert f'src.identity="{mesh.client.identity}"' in loud.wait_line("no allow policies, allow", since=mark)
+
+
 def test_strict_refuses_plaintext_round_the_mesh_and_permissive_does_not(mesh):
     assert reaches(mesh.stranger, mesh.far.ip)
     with mesh.edited(k8s.peer_authentication("demo/default", "STRICT")):

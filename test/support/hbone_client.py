@@ -34,6 +34,16 @@ class Reset(Exception):
         self.code = code
 
 
+class _Patient(h2.connection.H2Connection):
+    """h2 takes any GOAWAY for the end; RFC 9113 §6.8 lets open streams finish."""
+
+    def _receive_goaway_frame(self, frame):
+        state = self.state_machine.state
+        frames, events = super()._receive_goaway_frame(frame)
+        self.state_machine.state = state
+        return frames, events
+
+
 class Connection:
     """An HTTP/2 connection over a connected, already secured socket. One thread at a time."""
 
@@ -42,7 +52,7 @@ class Connection:
         config = h2.config.H2Configuration(
             client_side=client, header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False, validate_inbound_headers=False, normalize_inbound_headers=False)
-        self.h2 = h2.connection.H2Connection(config)
+        self.h2 = _Patient(config)
         if settings:
             self.h2.local_settings = h2.settings.Settings(client=client, initial_values=settings)
         self.events = collections.defaultdict(collections.deque)  # by stream; 0: the connection's own
@@ -199,12 +209,13 @@ class Echo:
 class HboneServer:
     """Terminates HBONE on a listening socket, records every CONNECT's headers and echoes its bytes.
 
-    answer(headers) → the response's header list; None means 200 and echo. `connects`: (headers, peer certificate).
+    answer(headers) → the response's header list; None means 200 and echo. `connects`: (headers, peer certificate);
+    `goaways`: those of clients.
     """
 
     def __init__(self, listener, context, answer=None):
         self.listener, self.context, self.answer = listener, context, answer
-        self.connects, self.settings, self.failures = [], [], []
+        self.connects, self.settings, self.failures, self.goaways = [], [], [], []
         self._changed = threading.Condition()
         self._accepted = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -233,6 +244,10 @@ class HboneServer:
             if connection.peer_settings and not seen:
                 self.settings.append(connection.peer_settings)
                 seen = True
+            if connection.goaway and connection.goaway not in self.goaways:
+                with self._changed:
+                    self.goaways.append(connection.goaway)
+                    self._changed.notify_all()
             for stream in list(connection.events):
                 while connection.events[stream]:
                     self._react(connection, certificate, connection.events[stream].popleft(), owed)
@@ -267,6 +282,12 @@ class HboneServer:
                 pass
             assert len(self.connects) >= count, f"{len(self.connects)} of {count} CONNECTs; failures: {self.failures}"
             return self.connects[:count]
+
+    def wait_goaway(self, timeout=5.0):
+        """The first GOAWAY of a client."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.goaways, timeout), "no GOAWAY"
+            return self.goaways[0]
 
     def close(self):
         """Ends the listener and every connection: a pool must not find this server again behind the next one."""
