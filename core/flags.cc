@@ -236,7 +236,11 @@ Result<Options> parse_flags(std::span<const char* const> arguments, const Enviro
   }
   if (Status known = check_unknown(app, given); !known) return std::unexpected(known.error());
   if (Status taken = take(given, options); !taken) return std::unexpected(taken.error());
-  if (options.config.empty()) options.config = std::move(from_environment);
+  if (options.config.empty()) {
+    options.config = std::move(from_environment);
+  } else {
+    options.local_xds_path.clear();
+  }
   if (options.mode == Mode::waypoint && !window_set) options.http2.stream_window = 1 << 20;
   return options;
 }

@@ -147,8 +147,9 @@ void write_enabled(Level level, std::string_view target, std::string_view messag
 
 void raw(std::string_view line) { emit(line); }
 
-void redirect_to(std::function<void(std::string_view line)> sink) {
+void redirect_to(std::function<void(std::string_view line)> sink, Shape shape) {
   Output& out = output();
+  out.shape = shape;
   std::lock_guard hold(out.redirect_lock);
   out.redirect = std::move(sink);
   out.redirected.store(out.redirect != nullptr, std::memory_order_release);

@@ -70,7 +70,7 @@ void write_enabled(Level level, std::string_view target, std::string_view messag
 void raw(std::string_view line);
 
 // Lines go to `sink` instead of stdout, in the caller's thread, until it is called with nullptr: for tests.
-void redirect_to(std::function<void(std::string_view line)> sink);
+void redirect_to(std::function<void(std::string_view line)> sink, Shape shape = Shape::plain);
 
 inline void trace(std::string_view target, std::string_view message, std::initializer_list<Field> fields = {},
                   const Subject& about = {}) {

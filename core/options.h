@@ -61,7 +61,7 @@ struct Options {
   bool dedicated = false;           // PROXY_MODE=dedicated
   std::vector<std::string> config;  // files and directories
   std::string local_xds;            // LOCAL_XDS: ztunnel's local YAML, inline
-  std::string local_xds_path;       // LOCAL_XDS_PATH: the same as a file; in `config` too unless flags beat it
+  std::string local_xds_path;  // LOCAL_XDS_PATH: the same as a file; in `config` too unless flags beat it
   std::optional<WorkloadName> workload;
   std::vector<PodName> pods;
   size_t workers = 2;

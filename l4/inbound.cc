@@ -140,7 +140,7 @@ Task<void> serve_tunnel(Peer* peer, std::unique_ptr<Exchange> exchange) {
   Result<Offer> offer = understand(*peer, exchange->head());
   if (!offer) {
     refuse(*exchange, offer.error().code);
-    log_refused(Direction::inbound, peer->from, peer->local, offer.error());
+    report_refused(peer->pod, Direction::inbound, peer->from, peer->local, offer.error(), peer->identity);
     co_return;
   }
   Scope scope;
@@ -167,7 +167,8 @@ Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, S
   if (!check_revoked(tls.ssl())) session.close(Errc::revoked);  // since the handshake
   Status ended = co_await session.run();
   if (!ended)
-    log::debug("inbound", "HBONE connection ended", {{"peer", from.str()}, {"error", ended.error().detail}});
+    log::debug("inbound", "HBONE connection ended", {{"peer", from.str()}, {"error", ended.error().detail}},
+               subject_of(pod));
 }
 
 }  // namespace
@@ -182,7 +183,7 @@ Task<void> serve_peer(PodWorker* pod, Fd fd) {
   Result<std::unique_ptr<TlsStream>> tls = co_await secure(*pod, std::move(fd), self);
   if (!tls) {
     if (tls.error().code == Errc::revoked) pod->worker.telemetry.revoked(Direction::inbound);
-    log_refused(Direction::inbound, *from, *local, tls.error());
+    report_refused(*pod, Direction::inbound, *from, *local, tls.error());
     co_return;
   }
   co_await serve_session(*pod, **tls, self, *from, *local);

@@ -99,12 +99,12 @@ struct Accepted {
   SockAddr from, target;
 };
 
-Result<Accepted> addresses(int fd) {
+Result<Accepted> addresses(const PodWorker& pod, int fd) {
   std::optional<SockAddr> from = peer_address(fd), local = local_address(fd),
                           target = original_destination(fd);
   if (!from || !local || !target) return fail(Errc::reset, "the application hung up");
   if (calls_ourselves(*target, *local)) {
-    log_refused(Direction::outbound, *from, *target, {Errc::self_call, {}});
+    report_refused(pod, Direction::outbound, *from, *target, {Errc::self_call, {}});
     return fail(Errc::self_call, {});
   }
   return Accepted{*from, *target};
@@ -148,18 +148,18 @@ hbone::Connect connect_request(const Captured& call) {
 
 Task<void> take_call(PodWorker* pod, Fd app) {
   Story story(pod->worker);
-  Result<Accepted> accepted = addresses(app.get());
+  Result<Accepted> accepted = addresses(*pod, app.get());
   if (!accepted) co_return;
   Result<config::WorkloadPtr> self = co_await own_workload(*pod);
   if (!self) {
-    log_refused(Direction::outbound, accepted->from, accepted->target, self.error());
+    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, self.error());
     co_return;
   }
   Worker& worker = pod->worker;
   Call call{**self, accepted->from.ip, accepted->target};
   Result<Decision> decision = decide(*worker.snapshot, worker.settings.network, call, worker.random());
   if (!decision) {
-    log_refused(Direction::outbound, accepted->from, accepted->target, decision.error());
+    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, decision.error());
     co_return;
   }
   hand_over(*pod, std::move(app), {*self, accepted->from, accepted->target, std::move(*decision)});

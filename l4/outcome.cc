@@ -2,6 +2,14 @@
 #include "l4/outcome.h"
 
 namespace ambientd::l4 {
+namespace {
+
+// Operators search their logs for the words a ztunnel begins with.
+std::string with_prefix(std::string_view prefix, const std::string& detail) {
+  return detail.starts_with(prefix) ? detail : std::string(prefix) + detail;
+}
+
+}  // namespace
 
 int connect_status(Errc code) {
   switch (code) {
@@ -92,16 +100,19 @@ std::string error_text(const Error& error) {
       return "attempted recursive call to ourselves";
     case Errc::http2:
     case Errc::refused_stream:
-      return error.detail.starts_with("h2 failed: ") ? error.detail : "h2 failed: " + error.detail;
+      return with_prefix("h2 failed: ", error.detail);
+    case Errc::connect_refused:
+    case Errc::connect_failed:
+      return with_prefix("connection failed: ", error.detail);
+    case Errc::io:
+      return with_prefix("io error: ", error.detail);
     case Errc::revoked:  // the handshake names the certificate
       return error.detail.find("peer certificate") == error.detail.npos
-                 ? "connection closed due to certificate revocation"
+                 ? "connection closed: peer certificate revoked by CRL"
                  : error.detail;
     case Errc::closed:
     case Errc::eof:
     case Errc::reset:
-    case Errc::connect_refused:
-    case Errc::connect_failed:
     case Errc::timed_out:
     case Errc::hbone_timed_out:
     case Errc::tls:
@@ -116,7 +127,6 @@ std::string error_text(const Error& error) {
     case Errc::ip_mismatch:
     case Errc::overloaded:
     case Errc::invalid:
-    case Errc::io:
       return error.detail;
   }
   return error.detail;

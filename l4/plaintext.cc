@@ -44,12 +44,12 @@ Task<void> serve_plaintext(PodWorker* pod, Fd fd) {
   std::optional<SockAddr> from = peer_address(fd.get()), target = original_destination(fd.get());
   if (!from || !target) co_return;
   if (is_own_port(target->port)) {
-    log_refused(Direction::inbound, *from, *target, {Errc::self_call, {}});
+    report_refused(*pod, Direction::inbound, *from, *target, {Errc::self_call, {}});
     co_return;
   }
   Result<config::WorkloadPtr> self = co_await own_workload(*pod);
   if (!self) {
-    log_refused(Direction::inbound, *from, *target, self.error());
+    report_refused(*pod, Direction::inbound, *from, *target, self.error());
     co_return;
   }
   TcpStream client(std::move(fd));

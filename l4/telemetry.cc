@@ -58,6 +58,12 @@ std::string_view text(Direction direction) {
   return direction == Direction::outbound ? "outbound" : "inbound";
 }
 
+// The pod of ours that it is about.
+log::Subject subject_of(const Flow& flow) {
+  const config::WorkloadPtr& own = flow.direction == Direction::outbound ? flow.source : flow.destination;
+  return own ? log::Subject{own->ns, own->name} : log::Subject{};
+}
+
 // Log fields in order; absent ones are left out. The addresses' text lives here.
 struct Line {
   std::string from, to;
@@ -175,10 +181,10 @@ Report::Report(Telemetry& telemetry, Flow flow)
       sent_(telemetry.metrics_.sent.with(telemetry.number_, labels_)),
       started_ns_(uv_hrtime()) {
   telemetry_.metrics_.opened.with(telemetry_.number_, labels_).add();
-  if (!log::enabled(log::Level::debug, kTarget)) return;
+  if (!log::enabled(log::Level::debug, kTarget, subject_of(flow_))) return;
   Line line(flow_.from, flow_.to);
   add_flow(line, flow_);
-  log::write(log::Level::debug, kTarget, "connection opened", line.fields);
+  log::write_enabled(log::Level::debug, kTarget, "connection opened", line.fields);
 }
 
 void Report::count() {
@@ -203,7 +209,7 @@ void Report::end(const Status& status) {
 
 void Report::log(const Status& status) const {
   log::Level level = status ? log::Level::info : log::Level::error;
-  if (!log::enabled(level, kTarget)) return;
+  if (!log::enabled(level, kTarget, subject_of(flow_))) return;
   Line line(flow_.from, flow_.to);
   add_flow(line, flow_);
   bool outbound = flow_.direction == Direction::outbound;
@@ -213,17 +219,20 @@ void Report::log(const Status& status) const {
   line.add("duration", duration);
   std::string error = status ? "" : error_text(status.error());
   line.add("error", error);
-  log::write(level, kTarget, "connection complete", line.fields);
+  log::write_enabled(level, kTarget, "connection complete", line.fields);
 }
 
-void log_refused(Direction direction, const SockAddr& from, const SockAddr& to, const Error& error) {
-  Line line(from, to);
+void report_refused(Telemetry& telemetry, const Flow& flow, const Error& error) {
+  metrics::Labels labels = traffic_labels(flow, response_flag(error.code));
+  telemetry.metrics_.failed.with(telemetry.number_, labels).add();
+  if (!log::enabled(log::Level::warn, kTarget, subject_of(flow))) return;
+  Line line(flow.from, flow.to);
   line.fields.emplace_back("src.addr", display(line.from));
   line.fields.emplace_back("dst.addr", display(line.to));
-  line.fields.emplace_back("direction", text(direction));
+  line.fields.emplace_back("direction", text(flow.direction));
   std::string why = error_text(error);
   line.add("error", why);
-  log::write(log::Level::warn, kTarget, "connection failed", line.fields);
+  log::write_enabled(log::Level::warn, kTarget, "connection failed", line.fields);
 }
 
 }  // namespace ambientd::l4

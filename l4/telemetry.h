@@ -68,6 +68,7 @@ class Telemetry {
 
  private:
   friend class Report;
+  friend void report_refused(Telemetry& telemetry, const Flow& flow, const Error& error);
   TrafficMetrics& metrics_;
   size_t number_;
   metrics::Gauge outbound_sockets_, inbound_sockets_;
@@ -94,7 +95,8 @@ class Report : public Listed<Report> {
   uint64_t started_ns_;
 };
 
-// The line of a connection that was refused before anything was known about it: `connection failed`.
-void log_refused(Direction direction, const SockAddr& from, const SockAddr& to, const Error& error);
+// A connection that was refused before it could be opened: the line `connection failed`, and a count among
+// the failed ones. `flow` has what is known by then: direction, addresses, our own pod's workload.
+void report_refused(Telemetry& telemetry, const Flow& flow, const Error& error);
 
 }  // namespace ambientd::l4

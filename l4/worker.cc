@@ -6,6 +6,8 @@
 #include "core/deadline.h"
 #include "core/log.h"
 #include "core/tls.h"
+#include "l4/validate.h"
+#include "l4/verdict_log.h"
 
 namespace ambientd::l4 {
 namespace {
@@ -63,6 +65,8 @@ Task<Result<WorkloadCertificatePtr>> PodWorker::certificate(Identity identity, S
   co_return fail(scope.explain({wait.closed.value_or(Errc::closed), "no certificate for " + identity.uri()}));
 }
 
+log::Subject subject_of(const PodWorker& pod) { return {pod.pod.spec().ns, pod.pod.spec().name}; }
+
 Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
            std::optional<policy::Peer> judged)
     : pod(of), scope(ends_by), report(as), peer(std::move(judged)) {
@@ -114,7 +118,8 @@ void Worker::judge_again() {
     if (!self) return each.scope.close({Errc::draining, "the pod is no longer in the mesh"});
     if (judge(*this, *self, *each.peer)) return;
     log::info("policy", "connection closed because it is no longer allowed after a policy update",
-              {{"source", each.peer->source.str()}, {"destination", each.peer->destination.str()}});
+              {{"source", each.peer->source.str()}, {"destination", each.peer->destination.str()}},
+              subject_of(each.pod));
     each.scope.close({Errc::policy_changed, "connection closed due to policy change"});
   });
 }
@@ -189,45 +194,33 @@ Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod) {
   co_return fail(std::move(late));
 }
 
-namespace {
-
-const char* words(const policy::DryRun& outcome) {
-  if (outcome.policy.empty()) return "dry-run: no allow policies match";
-  return outcome.deny ? "dry-run: deny policy match" : "dry-run: allow policy match";
-}
-
-const char* words(const policy::Verdict& verdict) {
-  if (verdict.allow) return verdict.policy.empty() ? "no allow policies, allow" : "allow policy match";
-  return verdict.policy.empty() ? "no allow policies matched" : "deny policy match";
-}
-
-// In the words of contract/ztunnel.md §7, with who asked for what.
-void log_decision(log::Level level, const char* what, const std::string& policy, const policy::Peer& peer) {
-  std::string from = peer.source.str(), to = peer.destination.str();
-  std::string identity = peer.identity ? peer.identity->uri() : std::string();
-  std::vector<log::Field> fields;
-  if (!policy.empty()) fields.emplace_back("policy", log::display(policy));
-  fields.emplace_back("src", log::display(from));
-  if (!identity.empty()) fields.emplace_back("src.identity", identity);
-  fields.emplace_back("dst", log::display(to));
-  log::write(level, "policy", what, fields);
-}
-
-}  // namespace
-
 Status judge(const Worker& worker, const config::Workload& self, const policy::Peer& peer) {
   log::Level level = worker.settings.log_authorization ? log::Level::info : log::Level::debug;
-  bool logged = log::enabled(level, "policy");
+  bool logged = logs_verdicts(level, self);
   std::vector<std::string> unknown;
   std::vector<config::AuthorizationPtr> policies = worker.snapshot->policies_for(self, &unknown);
   std::vector<policy::DryRun> dry_runs;
   policy::Verdict verdict = policy::judge(policies, unknown, peer, logged ? &dry_runs : nullptr);
-  if (logged) {
-    for (const policy::DryRun& each : dry_runs) log_decision(level, words(each), each.policy, peer);
-    log_decision(level, words(verdict), verdict.policy, peer);
-  }
+  if (logged) log_verdict(level, self, peer, verdict, dry_runs);
   if (verdict.allow) return {};
   return fail(Errc::denied, std::move(verdict.reason));
+}
+
+void report_refused(const PodWorker& pod, Direction direction, const SockAddr& from, const SockAddr& to,
+                    const Error& error, const std::optional<Identity>& proved) {
+  const config::SnapshotPtr& snapshot = pod.worker.snapshot;
+  const std::string& network = pod.worker.settings.network;
+  Flow flow{.direction = direction, .from = from, .to = to};
+  if (direction == Direction::outbound) {
+    flow.source = pod.self;
+    if (snapshot) flow.service = snapshot->service_by_vip(network, to.ip, pod.pod.spec().ns);
+  } else {
+    flow.destination = pod.self;
+    if (snapshot) flow.source = source_workload(*snapshot, network, from.ip, {});
+    flow.mutual_tls = proved.has_value();
+    if (proved) flow.source_identity = proved->uri();
+  }
+  report_refused(pod.worker.telemetry, flow, error);
 }
 
 Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Scope& scope) {
@@ -242,7 +235,7 @@ Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Sco
       co_return fail(std::move(bound.error()));
     if (!bound)
       log::warn("socket", "the application will not see the client's address",
-                {{"error", bound.error().detail}});
+                {{"error", bound.error().detail}}, subject_of(pod));
   }
   co_return co_await connect(std::move(*fd), to, scope);
 }

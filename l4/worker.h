@@ -13,6 +13,7 @@
 #include "config/snapshot.h"
 #include "core/certificates.h"
 #include "core/list.h"
+#include "core/log_filter.h"
 #include "core/loop.h"
 #include "core/scope.h"
 #include "core/task.h"
@@ -39,6 +40,8 @@ struct PodWorker final : hbone::Dialer {
   config::WorkloadPtr self;  // as of the last snapshot; null: not known
   bool transparent = false;  // applications can be dialled from the client's address
 };
+
+log::Subject subject_of(const PodWorker& pod);  // of log lines
 
 // A connection that is being carried. `peer` is what policies judged (inbound): they are asked again whenever
 // they change.
@@ -123,6 +126,11 @@ Task<Result<config::WorkloadPtr>> own_workload(PodWorker& pod);
 // Whether policy allows `peer` to reach a workload, by the worker's snapshot. Errc::denied with the reason.
 // Every decision is logged, and what dry-run policies would have said.
 Status judge(const Worker& worker, const config::Workload& self, const policy::Peer& peer);
+
+// A connection to or from a pod that was refused before it could be opened: its line and its count. `proved`:
+// whose certificate the peer showed.
+void report_refused(const PodWorker& pod, Direction direction, const SockAddr& from, const SockAddr& to,
+                    const Error& error, const std::optional<Identity>& proved = {});
 
 // Connects to an application or any plain destination from the pod's namespace, with `source` as our address
 // where that is possible. Errors: connect_refused, connect_failed, timed_out, or what closes `scope`.

@@ -145,6 +145,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
                               {"TRUST_DOMAIN", "td"},
                               {"RUST_LOG", "access=off"},
                               {"LOG_FORMAT", "json"},
+                              {"AUTHZ_POLICY_INFO_LOGGING", "true"},
                               {"LOCAL_XDS_PATH", "l.yaml"},
                               {"POD_NAME", "p"},
                               {"POD_NAMESPACE", "pn"},
@@ -172,6 +173,8 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
   CHECK(options.trust_domain == "td");
   CHECK(options.log_filter.str() == "access=off,info");
   CHECK(options.log_json);
+  CHECK(options.log_authorization);
+  CHECK(options.local_xds_path == "l.yaml");
   CHECK(options.config == std::vector<std::string>{"l.yaml"});
   CHECK(options.pod_name + options.pod_namespace + options.service_account == "ppnpsa");
 }

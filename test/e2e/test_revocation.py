@@ -104,7 +104,7 @@ def test_an_open_connection_of_a_client_that_is_revoked_is_cut_and_no_other(mesh
     reload(mesh, BAD)
     assert cut(bad)
     record = mesh.ztunnels[2].connection(since=mark, direction="inbound", message="connection complete")
-    assert record["error"] == "connection closed due to certificate revocation"
+    assert record["error"] == "connection closed: peer certificate revoked by CRL"
     echoes(neighbour)
     good.close()
 
@@ -121,7 +121,7 @@ def test_an_open_connection_to_a_server_that_is_revoked_is_cut_and_no_other(mesh
             reload(mesh, mesh.peer.identity)
             assert ended(s)
             record = mesh.ztunnels[1].connection(since=mark, direction="outbound", level="error")
-            assert record["error"] == "connection closed due to certificate revocation"
+            assert record["error"] == "connection closed: peer certificate revoked by CRL"
             other.sendall(b"ping")
             assert read_exactly(other, 4) == b"ping"
     finally:

@@ -70,12 +70,13 @@ Task<void> decisions_logged(TwoZtunnels& both) {
                         named("would-deny", policy::Authorization::Action::deny, true)};
   both.publish();
   co_await one_call(both, "x");
+  const std::string kTarget = "\tinfo\tpolicy:proxy{wl=default/echo-0}\t";
   std::string lines;
   for (const std::string& line : both.log)
-    if (has(line, "\tinfo\tpolicy\t")) lines += line.substr(line.find("policy\t") + 7) + "\n";
+    if (has(line, kTarget)) lines += line.substr(line.find(kTarget) + kTarget.size()) + "\n";
   INFO(lines);
   std::string who =
-      " src=127.0.0.1 src.identity=\"spiffe://cluster.local/ns/default/sa/client\" dst=127.0.0.2:";
+      " src.addr=127.0.0.1 src.identity=\"spiffe://cluster.local/ns/default/sa/client\" dst.addr=127.0.0.2:";
   CHECK(has(lines, "dry-run: deny policy match\tpolicy=default/would-deny" + who));
   CHECK(has(lines, "\nallow policy match\tpolicy=default/allow" + who));
   co_await shut_down(both);
@@ -99,7 +100,7 @@ Task<void> revoked_while_open(TwoZtunnels& both, std::string sa, std::string dir
   co_await read_all(near, rest);
   co_await until_idle(both);
   INFO(both.ended(direction));
-  CHECK(has(both.ended(direction), "error=\"connection closed due to certificate revocation\""));
+  CHECK(has(both.ended(direction), "error=\"connection closed: peer certificate revoked by CRL\""));
   std::string text = both.registry.expose(metrics::Format::openmetrics);
   CHECK(has(text, "response_flags=\"CERT_REVOKED\""));
   CHECK(has(text, "istio_crl_policy_rejections_total{reporter=\"" + reporter + "\"} 1"));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/text.h"
 #include "test/l4/calls.h"
 #include "test/support/run.h"
 
@@ -174,6 +175,17 @@ TEST_CASE("an authority that is not the pod's address gets 400") {
   call.decision.authority = "127.0.0.3:8080";
   ambientd::test::run(
       loop, refused(both, call, "http status: 400 Bad Request", "ip mismatch: 127.0.0.2 != 127.0.0.3"));
+  // Refused before it was opened: only its failure is counted, with the identity the peer has proved.
+  std::string exposed = both.registry.expose(metrics::Format::openmetrics);
+  auto count = [&exposed](std::string_view family, std::string_view part) {
+    for (std::string_view line : split(exposed, '\n'))
+      if (line.starts_with(family) && line.find("reporter=\"destination\"") != line.npos &&
+          line.find(part) != line.npos)
+        return std::string(line.substr(line.rfind(' ') + 1));
+    return std::string("none");
+  };
+  CHECK(count("istio_tcp_connections_failed_total", "sa/client\",source_app") == "1");
+  CHECK(count("istio_tcp_connections_opened_total", "") == "none");
 }
 
 TEST_CASE("a CONNECT to a port of the proxy is refused") {

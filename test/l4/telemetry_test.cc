@@ -61,13 +61,18 @@ std::string timeless(const std::string& line) {
   return std::regex_replace(std::regex_replace(line, time, ""), duration, "duration");
 }
 
+std::string timeless_json(const std::string& line) {
+  static const std::regex time("\"time\":\"[^\"]*Z\""), duration("\"duration\":\"[0-9]+ms\"");
+  return std::regex_replace(std::regex_replace(line, time, "\"time\":\"\""), duration, "\"duration\":\"\"");
+}
+
 struct World {
   metrics::Registry registry{2};
   TrafficMetrics metrics{registry};
   Telemetry telemetry{metrics, 1};
   std::vector<std::string> log;
-  World() {
-    log::redirect_to([this](std::string_view line) { log.emplace_back(line); });
+  explicit World(log::Shape shape = log::Shape::plain) {
+    log::redirect_to([this](std::string_view line) { log.emplace_back(line); }, shape);
   }
   ~World() { log::redirect_to(nullptr); }
 
@@ -166,12 +171,58 @@ TEST_CASE("a plaintext connection shows no identities but the destination's prin
   CHECK(has(labels, "destination_principal=\"spiffe://cluster.local/ns/demo/sa/direct\""));
 }
 
-TEST_CASE("a connection refused early has one line and no metrics") {
+TEST_CASE("a connection refused early has one line and is counted as failed, never as opened") {
   World world;
-  log_refused(Direction::inbound, *SockAddr::parse("10.0.0.1:1"), *SockAddr::parse("10.0.0.2:15008"),
-              {Errc::ip_mismatch, "ip mismatch: 10.0.0.2 != 10.0.0.3"});
+  Flow known{.direction = Direction::inbound,
+             .destination = pod("direct", "latest"),
+             .from = *SockAddr::parse("10.0.0.1:1"),
+             .to = *SockAddr::parse("10.0.0.2:15008")};
+  report_refused(world.telemetry, known, {Errc::ip_mismatch, "ip mismatch: 10.0.0.2 != 10.0.0.3"});
   CHECK(timeless(world.log[0]) ==
         "warn\taccess\tconnection failed\tsrc.addr=10.0.0.1:1 dst.addr=10.0.0.2:15008 direction=\"inbound\" "
         "error=\"ip mismatch: 10.0.0.2 != 10.0.0.3\"");
-  CHECK_FALSE(has(world.exposed(), "istio_tcp_connections"));
+  CHECK(world.log.size() == 1);
+  CHECK(has(world.exposed(),
+            "istio_tcp_connections_failed_total{" + traffic_labels(known, "CONNECT").text() + "} 1\n"));
+  for (const char* family : {"opened", "closed"})
+    CHECK_FALSE(has(world.exposed(), std::string("istio_tcp_connections_") + family));
+}
+
+TEST_CASE("the same line in JSON has the same fields in the same order") {
+  World world(log::Shape::json);
+  world.report(flow(Direction::outbound), {74, 205}, {});
+  world.report(flow(Direction::inbound), {}, fail(Errc::denied, "explicitly denied by: demo/no"));
+  const std::string same =
+      R"("src.workload":"client-0","src.namespace":"demo","src.identity":"spiffe://cluster.local/ns/demo/sa/client",)"
+      R"("src.cluster":"Kubernetes","dst.addr":"10.77.0.31:15008","dst.hbone_addr":"10.77.0.31:8080",)"
+      R"("dst.service":"direct.demo.svc.cluster.local","dst.workload":"direct-0","dst.namespace":"demo",)"
+      R"("dst.identity":"spiffe://cluster.local/ns/demo/sa/direct","dst.cluster":"Kubernetes",)";
+  REQUIRE(world.log.size() == 2);
+  CHECK(timeless_json(world.log[0]) ==
+        R"({"level":"info","time":"","scope":"access","message":"connection complete",)"
+        R"("src.addr":"127.0.0.1:37210",)" +
+            same + R"("direction":"outbound","bytes_sent":74,"bytes_recv":205,"duration":""})");
+  CHECK(timeless_json(world.log[1]) ==
+        R"({"level":"error","time":"","scope":"access","message":"connection complete",)"
+        R"("src.addr":"10.77.0.10:47958",)" +
+            same +
+            R"("direction":"inbound","bytes_sent":0,"bytes_recv":0,"duration":"",)"
+            R"("error":"connection closed due to policy rejection: explicitly denied by: demo/no"})");
+}
+
+TEST_CASE("the level of a pod decides about the lines of its own connections") {
+  World world;
+  log::Filter filter;
+  filter.add_pod("demo/client-0", log::Level::debug);
+  filter.add_pod("demo/direct-0", log::Level::error);
+  log::set_filter(filter);
+  world.report(flow(Direction::outbound), {}, {});
+  REQUIRE(world.log.size() == 2);
+  CHECK(has(world.log[0], "\tdebug\taccess\tconnection opened\tsrc.addr=127.0.0.1:37210 "));
+  CHECK(world.log[0].ends_with("direction=\"outbound\""));
+  world.report(flow(Direction::inbound), {}, {});
+  CHECK(world.log.size() == 2);
+  world.report(flow(Direction::inbound), {}, fail(Errc::denied, "x"));
+  CHECK(world.log.size() == 3);
+  log::set_filter({});
 }
