@@ -2,6 +2,7 @@
 #include "core/text.h"
 #include "test/l4/calls.h"
 #include "test/support/run.h"
+#include "test/support/stream_pair.h"
 
 using namespace ambientd;
 using namespace ambientd::l4;
@@ -84,10 +85,12 @@ Task<void> cut_says_why(TwoZtunnels& both) {
   TcpStream near(std::move(wire.near));
   Captured call = both.call_to(app.at.port, kFrom);
   Loop::current().spawn("call", carry_call(both.client->pods[0].get(), std::move(wire.far), std::move(call)));
-  while (both.server->live.empty()) co_await Sleep(1);
+  Status sent = co_await ambientd::test::send_text(near, "x");
+  CHECK(sent);
+  std::string rest;
+  co_await ambientd::test::read_n(near, 1, rest);  // the tunnel stands: before that, a cut is a refusal
   both.server->drain();
   both.server->cut();
-  std::string rest;
   bool clean = co_await read_all(near, rest);
   CHECK_FALSE(clean);
   co_await shut_down(both);
