@@ -9,6 +9,15 @@ namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
+std::optional<uint32_t> base64url_digit(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '-') return 62;
+  if (c == '_') return 63;
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string_view> split(std::string_view text, char at) {
@@ -82,6 +91,26 @@ std::string base64(std::string_view bytes) {
       group = group << 8 | (j < have ? static_cast<unsigned char>(bytes[i + j]) : 0);
     for (size_t j = 0; j < 4; ++j) out += j <= have ? kAlphabet[group >> (18 - 6 * j) & 63] : '=';
   }
+  return out;
+}
+
+std::optional<std::string> from_base64url(std::string_view text) {
+  if (text.size() % 4 == 1) return {};
+  std::string out;
+  out.reserve(text.size() / 4 * 3 + 2);
+  uint32_t bits = 0;
+  int held = 0;
+  for (char c : text) {
+    std::optional<uint32_t> digit = base64url_digit(c);
+    if (!digit) return {};
+    bits = bits << 6 | *digit;
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    out += static_cast<char>(bits >> held & 0xff);
+    bits &= (1u << held) - 1;
+  }
+  if (bits != 0) return {};
   return out;
 }
 

@@ -21,4 +21,8 @@ std::string quoted(
 std::string hex(std::string_view bytes);  // lower case
 std::string base64(std::string_view bytes);
 
+// RFC 4648 §5 without padding, and strictly: a character of another alphabet, `=`, or a last character with
+// bits that mean nothing is refused, so that one value has one spelling.
+std::optional<std::string> from_base64url(std::string_view text);
+
 }  // namespace ambientd

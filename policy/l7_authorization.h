@@ -35,7 +35,7 @@ struct CidrList {
 
 struct Source {
   StringList principals;          // `td/ns/x/sa/y`
-  StringList request_principals;  // `iss/sub`
+  StringList request_principals;  // `iss/sub`, split at the last slash
   StringList namespaces;
   std::vector<ServiceAccountMatch> service_accounts, not_service_accounts;
   CidrList ip_blocks;         // the tunnel's peer: the client pod
@@ -112,7 +112,7 @@ struct Request {
   bool http = true;
   std::string_view method, path, host;                           // path without query, after normalisation
   std::span<const std::pair<std::string, std::string>> headers;  // lower-case names
-  std::string_view request_principal;                            // `iss/sub` of a verified token, else empty
+  std::string_view issuer, subject;                              // of a verified token, else empty
   std::span<const Claim> claims;                                 // of that token
   std::string_view sni;                                          // of the client's own TLS, else empty
 };

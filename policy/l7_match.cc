@@ -26,10 +26,29 @@ bool host_matches(const StringMatch& match, std::string_view host) {
   return StringMatch{match.kind, to_lower(match.value)}.matches(to_lower(host));
 }
 
-// `iss/*` asks for a subject that is not empty.
-bool request_principal_matches(const StringMatch& match, std::string_view text) {
-  bool bare = match.kind == StringMatch::Kind::prefix && match.value.ends_with('/') && text == match.value;
-  return !bare && match.matches(text);
+// `iss/sub` is split at its last slash, and the two halves are compared by themselves: `https://a/*` is any
+// subject of the issuer https://a, and no subject of https://a/b (contract/waypoint.md §2.5). Without a
+// slash a prefix is of the issuer and a suffix of the subject.
+bool request_principal_matches(const StringMatch& match, std::string_view issuer, std::string_view subject) {
+  using Kind = StringMatch::Kind;
+  if (issuer.empty() || subject.empty()) return false;
+  std::string_view value = match.value;
+  size_t slash = value.rfind('/');
+  std::string_view first = value.substr(0, slash);
+  std::string_view last = slash == value.npos ? std::string_view() : value.substr(slash + 1);
+  switch (match.kind) {
+    case Kind::presence:
+      return true;
+    case Kind::exact:
+      return slash != value.npos && issuer == first && subject == last;
+    case Kind::prefix:
+      if (slash == value.npos) return issuer.starts_with(value);
+      return issuer == first && subject.starts_with(last);
+    case Kind::suffix:
+      if (slash == value.npos) return subject.ends_with(value);
+      return issuer.ends_with(first) && subject == last;
+  }
+  return false;
 }
 
 // A field with any number of values, each judged by itself, never joined (CVE-2026-26308): some value is
@@ -91,10 +110,12 @@ std::optional<std::string> service_account_of(const Request& request) {
   return request.identity->ns + "/" + request.identity->sa;
 }
 
-// The verified token's principal as a list: empty when there is no token.
-std::vector<std::string_view> request_principals(const Request& request) {
-  if (request.request_principal.empty()) return {};
-  return {request.request_principal};
+bool principals_match(const StringList& list, const Request& request) {
+  auto is = [&](const StringMatch& match) {
+    return request_principal_matches(match, request.issuer, request.subject);
+  };
+  return (list.values.empty() || std::ranges::any_of(list.values, is)) &&
+         std::ranges::none_of(list.not_values, is);
 }
 
 std::vector<std::string_view> claim_values(const Request& request, std::span<const std::string> path) {
@@ -119,8 +140,7 @@ std::vector<std::string_view> header_values(const Request& request, std::string_
 }
 
 bool source_matches(const Source& source, const Request& request) {
-  bool token = !request.http || list_matches(source.request_principals, request_principals(request),
-                                             request_principal_matches);
+  bool token = !request.http || principals_match(source.request_principals, request);
   return token && optional_matches(source.principals, principal_of(request)) &&
          optional_matches(source.namespaces, namespace_of(request)) &&
          service_account_matches(source, request.identity) &&
@@ -171,7 +191,7 @@ bool condition_matches(const Condition& when, const Request& request) {
     case Key::source_service_account:
       return optional_matches(when.strings, service_account_of(request));
     case Key::request_principal:
-      return list_matches(when.strings, request_principals(request), request_principal_matches);
+      return principals_match(when.strings, request);
     case Key::request_audiences:
       return list_matches(when.strings, claim_values(request, "aud"));
     case Key::request_presenter:

@@ -30,7 +30,8 @@ Request get_request() {
   request.path = "/info/a";
   request.host = "Reviews.default:80";
   request.headers = kHeaders;
-  request.request_principal = "https://issuer/alice";
+  request.issuer = "https://issuer";
+  request.subject = "alice";
   request.claims = kClaims;
   request.sni = "outer.example";
   return request;
@@ -41,7 +42,7 @@ Request anonymous_request() {
   request.identity.reset();
   request.remote.reset();
   request.headers = {};
-  request.request_principal = {};
+  request.issuer = request.subject = {};
   request.claims = {};
   return request;
 }
@@ -239,8 +240,40 @@ TEST_CASE("every key of a condition accepts and refuses") {
 
 TEST_CASE("an issuer with a star asks for a subject") {
   Request request = get_request();
-  request.request_principal = "https://issuer/";
+  request.subject = {};
   CHECK_FALSE(allows(from({.request_principals = any({"https://issuer/*"})}), request));
+  CHECK_FALSE(allows(from({.request_principals = any({"*"})}), request));
+}
+
+TEST_CASE("a request principal is split at its last slash, and its halves are compared by themselves") {
+  struct Principal {
+    const char *pattern, *issuer, *subject;
+    bool want;
+  };
+  const Principal cases[] = {
+      {"https://issuer/alice", "https://issuer", "alice", true},
+      {"https://issuer/alice", "https:/", "issuer/alice", false},
+      {"https://issuer/*", "https://issuer/evil", "x", false},
+      {"https://issuer/*", "https://issuer", "evil/x", true},
+      {"https://issuer/al*", "https://issuer", "alice", true},
+      {"https://issuer/al*", "https://issuer", "bob", false},
+      {"*/alice", "https://issuer", "x/alice", false},
+      {"*/alice", "anyone", "alice", true},
+      {"*issuer/alice", "https://issuer", "alice", true},
+      {"*other/alice", "https://issuer", "alice", false},
+      {"*ice", "anyone", "alice", true},
+      {"test*", "testing@secure.istio.io", "alice", true},
+      {"test*", "other", "test", false},
+      {"alice", "https://issuer", "alice", false},
+  };
+  for (const Principal& c : cases) {
+    INFO(c.pattern << " " << c.issuer << " " << c.subject);
+    Request request = get_request();
+    request.issuer = c.issuer;
+    request.subject = c.subject;
+    CHECK(allows(from({.request_principals = any({c.pattern})}), request) == c.want);
+    CHECK(allows(from({.request_principals = none({c.pattern})}), request) != c.want);
+  }
 }
 
 TEST_CASE("a verdict names the policy and the rule") {
