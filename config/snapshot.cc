@@ -92,6 +92,7 @@ struct Snapshot::Index {
   ByText<std::map<uint16_t, HttpRoutes>> routes;
   ByText<std::vector<L7PolicyPtr>> service_policies, gateway_policies;
   std::vector<L7PolicyPtr> class_policies;
+  Attached<policy::JwtRulePtr> jwt_rules;
   std::string trust_domain, root_namespace, access_log_file;
 
   void add(Workload from);
@@ -166,6 +167,7 @@ std::shared_ptr<const Snapshot> Snapshot::build(Mesh mesh) {
   move_all(mesh.service_policies, index->service_policies);
   move_all(mesh.gateway_policies, index->gateway_policies);
   index->class_policies = std::move(mesh.waypoint_class_policies);
+  index->jwt_rules = std::move(mesh.jwt_rules);
   index->trust_domain = std::move(mesh.trust_domain);
   index->root_namespace = std::move(mesh.root_namespace);
   index->access_log_file = std::move(mesh.access_log_file);
@@ -252,6 +254,8 @@ std::vector<L7PolicyPtr> Snapshot::l7_policies(std::string_view service_key, std
 std::span<const WorkloadPtr> Snapshot::workloads() const { return index_->workloads; }
 std::span<const ServicePtr> Snapshot::services() const { return index_->services; }
 std::span<const AuthorizationPtr> Snapshot::policies() const { return index_->policies; }
+const Attached<policy::JwtRulePtr>& Snapshot::jwt_rules() const { return index_->jwt_rules; }
+
 const std::string& Snapshot::trust_domain() const { return index_->trust_domain; }
 const std::string& Snapshot::root_namespace() const { return index_->root_namespace; }
 const std::string& Snapshot::access_log_file() const { return index_->access_log_file; }

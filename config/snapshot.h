@@ -16,10 +16,33 @@
 #include "config/route.h"
 #include "core/result.h"
 #include "policy/authorization.h"
+#include "policy/jwt_rule.h"
 
 namespace ambientd::config {
 
 using AuthorizationPtr = std::shared_ptr<const policy::Authorization>;
+
+// What targetRefs attached to services (by "ns/hostname"), to Gateways (by "ns/name") and to the class of all
+// waypoints.
+template <class T>
+struct Attached {
+  using ByKey = std::map<std::string, std::vector<T>, std::less<>>;
+  ByKey services, gateways;
+  std::vector<T> waypoint_class;
+
+  bool empty() const { return services.empty() && gateways.empty() && waypoint_class.empty(); }
+  // All that counts for a service (empty: a direct request) reached through `gateway`.
+  std::vector<T> on(std::string_view service_key, std::string_view gateway) const {
+    std::vector<T> out = waypoint_class;
+    auto append = [&](const ByKey& from, std::string_view key) {
+      auto at = from.find(key);
+      if (at != from.end()) out.insert(out.end(), at->second.begin(), at->second.end());
+    };
+    append(gateways, gateway);
+    append(services, service_key);
+    return out;
+  }
+};
 
 // Everything one load produced, before it is indexed. L7 parts are keyed by service "ns/hostname".
 struct Mesh {
@@ -30,6 +53,7 @@ struct Mesh {
   std::map<std::string, std::vector<L7PolicyPtr>> service_policies;  // service key → attached policies
   std::map<std::string, std::vector<L7PolicyPtr>> gateway_policies;  // "ns/gateway name" → attached policies
   std::vector<L7PolicyPtr> waypoint_class_policies;  // attached to GatewayClass istio-waypoint
+  Attached<policy::JwtRulePtr> jwt_rules;            // of RequestAuthentications
   std::string root_namespace = "istio-system";
   std::string trust_domain = "cluster.local";
   std::string access_log_file = "/dev/stdout";  // MeshConfig accessLogFile; empty: no access log
@@ -71,6 +95,8 @@ class Snapshot {
   // L7 policies on a service reached through `gateway` ("ns/name"): class, gateway, service-attached
   // together.
   std::vector<L7PolicyPtr> l7_policies(std::string_view service_key, std::string_view gateway) const;
+
+  const Attached<policy::JwtRulePtr>& jwt_rules() const;
 
   // For dumps, in order: workloads by uid, services by hostname, policies by key.
   std::span<const WorkloadPtr> workloads() const;

@@ -23,7 +23,7 @@ void derive_pods(World& world);
 void derive_workload_entries(World& world);
 void derive_entry_endpoints(World& world);
 void derive_slice_endpoints(World& world);
-void derive_l7_policies(World& world);
+void derive_l7_policies(World& world);  // AuthorizationPolicy and RequestAuthentication with targetRefs
 void derive_routes(World& world);
 
 // waypoints.cc: what an object of namespace `ns` is bound to. Null: nothing, or refused (with a warning).

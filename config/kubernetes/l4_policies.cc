@@ -172,7 +172,7 @@ void add_matching(const World& world, std::string_view ns, const Labels& labels,
 
 void derive_l4_policies(World& world) {
   for (const Policy& policy : world.objects.policies) {
-    if (!policy.targets.empty() || policy.refused || policy.action == Policy::Action::custom) continue;
+    if (!policy.targets.empty() || policy.action == Policy::Action::custom) continue;
     if (policy.action == Policy::Action::audit) {
       world.warn(policy.meta, "action AUDIT has no effect without targetRefs");
       continue;

@@ -24,60 +24,70 @@ bool has_waypoint(const World& world, const std::string& key) {
   return at != world.mesh.services.end() && at->key() == key && at->waypoint.has_value();
 }
 
-void attach_to_hosts(World& world, const Policy& policy, const Reference& target, const L7PolicyPtr& made,
-                     auto&& is_target) {
-  auto hosts = world.hosts.find(policy.meta.ns);
+// What the targets of one object get, and the lists of the mesh it goes to.
+template <class T, class ByKey>
+struct Attachment {
+  const Meta& meta;
+  std::vector<T> made;
+  ByKey &services, &gateways;
+  std::vector<T>& waypoint_class;
+
+  void add_to(std::vector<T>& list) const { list.insert(list.end(), made.begin(), made.end()); }
+};
+
+void attach_to_hosts(World& world, const auto& what, const Reference& target, auto&& is_target) {
+  auto hosts = world.hosts.find(what.meta.ns);
   bool found = false;
   if (hosts != world.hosts.end())
     for (const Host& host : hosts->second) {
       if (!is_target(host)) continue;
       found = true;
-      world.mesh.service_policies[host.key].push_back(made);
+      what.add_to(what.services[host.key]);
       if (!has_waypoint(world, host.key))
-        world.warn(policy.meta, fmt::format("is not enforced on {}: it is bound to no waypoint", host.key));
+        world.warn(what.meta, fmt::format("is not enforced on {}: it is bound to no waypoint", host.key));
     }
   if (!found)
-    world.warn(policy.meta, fmt::format("targets {} {}, which does not exist in namespace {}", target.kind,
-                                        target.name, policy.meta.ns));
+    world.warn(what.meta, fmt::format("targets {} {}, which does not exist in namespace {}", target.kind,
+                                      target.name, what.meta.ns));
 }
 
-void attach_to_gateway(World& world, const Policy& policy, const Reference& target, const L7PolicyPtr& made) {
-  std::string key = policy.meta.ns + "/" + target.name;
+void attach_to_gateway(World& world, const auto& what, const Reference& target) {
+  std::string key = what.meta.ns + "/" + target.name;
   if (!world.waypoints.contains(key))
-    world.warn(policy.meta, fmt::format("targets {}, which is no waypoint", key));
-  world.mesh.gateway_policies[key].push_back(made);
+    world.warn(what.meta, fmt::format("targets {}, which is no waypoint", key));
+  what.add_to(what.gateways[key]);
 }
 
-void attach_to_class(World& world, const Policy& policy, const Reference& target, const L7PolicyPtr& made) {
+void attach_to_class(World& world, const auto& what, const Reference& target) {
   if (target.name != "istio-waypoint")
-    return world.report(Severity::error, policy.meta, "targets a GatewayClass other than istio-waypoint",
+    return world.report(Severity::error, what.meta, "targets a GatewayClass other than istio-waypoint",
                         target.line);
-  if (policy.meta.ns != world.mesh.root_namespace)
+  if (what.meta.ns != world.mesh.root_namespace)
     return world.report(
-        Severity::error, policy.meta,
+        Severity::error, what.meta,
         fmt::format("targets a GatewayClass, which only a policy of the root namespace ({}) may",
                     world.mesh.root_namespace),
         target.line);
-  world.mesh.waypoint_class_policies.push_back(made);
+  what.add_to(what.waypoint_class);
 }
 
-void attach(World& world, const Policy& policy, const Reference& target, const L7PolicyPtr& made) {
+void attach(World& world, const auto& what, const Reference& target) {
   const std::string& name = target.name;
   if (target.group.empty() && target.kind == "Service") {
     auto is_target = [&](const Host& host) {
       return host.service != nullptr && host.service->meta.name == name;
     };
-    attach_to_hosts(world, policy, target, made, is_target);
+    attach_to_hosts(world, what, target, is_target);
   } else if (target.group == "networking.istio.io" && target.kind == "ServiceEntry") {
     auto is_target = [&](const Host& host) { return host.entry != nullptr && host.entry->meta.name == name; };
-    attach_to_hosts(world, policy, target, made, is_target);
+    attach_to_hosts(world, what, target, is_target);
   } else if (target.group == "gateway.networking.k8s.io" && target.kind == "Gateway") {
-    attach_to_gateway(world, policy, target, made);
+    attach_to_gateway(world, what, target);
   } else if (target.group == "gateway.networking.k8s.io" && target.kind == "GatewayClass") {
-    attach_to_class(world, policy, target, made);
+    attach_to_class(world, what, target);
   } else {
     world.report(
-        Severity::error, policy.meta,
+        Severity::error, what.meta,
         fmt::format("targets kind {} of group \"{}\": must be Service, ServiceEntry, Gateway or GatewayClass",
                     target.kind, target.group),
         target.line);
@@ -87,10 +97,21 @@ void attach(World& world, const Policy& policy, const Reference& target, const L
 }  // namespace
 
 void derive_l7_policies(World& world) {
+  Mesh& mesh = world.mesh;
   for (const Policy& policy : world.objects.policies) {
     if (policy.targets.empty()) continue;
-    L7PolicyPtr made = make_policy(policy);
-    for (const Reference& target : policy.targets) attach(world, policy, target, made);
+    Attachment<L7PolicyPtr, decltype(mesh.service_policies)> what{policy.meta,
+                                                                  {make_policy(policy)},
+                                                                  mesh.service_policies,
+                                                                  mesh.gateway_policies,
+                                                                  mesh.waypoint_class_policies};
+    for (const Reference& target : policy.targets) attach(world, what, target);
+  }
+  Attached<policy::JwtRulePtr>& rules = mesh.jwt_rules;
+  for (const RequestAuthentication& from : world.objects.request_authentications) {
+    Attachment<policy::JwtRulePtr, decltype(rules.services)> what{from.meta, from.rules, rules.services,
+                                                                  rules.gateways, rules.waypoint_class};
+    for (const Reference& target : from.targets) attach(world, what, target);
   }
 }
 

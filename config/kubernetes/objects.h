@@ -13,6 +13,7 @@
 
 #include "config/model.h"
 #include "config/route.h"
+#include "policy/jwt_rule.h"
 #include "policy/l7_authorization.h"
 
 namespace ambientd::config::kubernetes {
@@ -188,7 +189,7 @@ struct HttpRoute {
   std::vector<RouteRuleSpec> rules;
 };
 
-// One AuthorizationPolicy, or a RequestAuthentication (which we cannot honour: `refused`).
+// One AuthorizationPolicy.
 struct Policy {
   using Action = policy::L7Authorization::Action;
   Meta meta;
@@ -197,7 +198,13 @@ struct Policy {
   Action action = Action::allow;
   std::vector<policy::L7Rule> rules;
   bool dry_run = false;
-  bool refused = false;  // not supported: whatever it is attached to is denied
+};
+
+struct RequestAuthentication {
+  Meta meta;
+  Selector selector;
+  std::vector<Reference> targets;
+  std::vector<policy::JwtRulePtr> rules;
 };
 
 struct PeerAuthentication {
@@ -225,6 +232,7 @@ struct Objects {
   std::vector<Gateway> gateways;
   std::vector<HttpRoute> http_routes;
   std::vector<Policy> policies;
+  std::vector<RequestAuthentication> request_authentications;
   std::vector<PeerAuthentication> peer_authentications;
   std::vector<MeshConfig> mesh_configs;
 };

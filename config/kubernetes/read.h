@@ -31,6 +31,8 @@ void read_mesh_config(Meta meta, const Field& mesh, Objects* out);
 // Shared by several kinds.
 Selector read_match_labels(const Field& selector);  // {matchLabels: ...}
 Labels read_label_selector(const Field& selector);  // the same, refusing matchExpressions
+void read_targets(const Field& spec, const Meta& meta, Selector* selector,
+                  std::vector<Reference>* targets);  // targetRefs or selector, of a policy
 Reference read_reference(const Field& field,
                          const Meta& from);  // group, kind, namespace, name, port, sectionName
 AppProtocol app_protocol(std::string_view transport, std::string_view app, std::string_view name,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AuthorizationPolicy and RequestAuthentication (contract/waypoint.md §2.5, contract/kubernetes.md §8). A
-// policy is read once into the L7 form, the richer of the two; derive_l4_policies makes the L4 form out of
-// it.
+// AuthorizationPolicy (contract/waypoint.md §2.5, contract/kubernetes.md §8). A policy is read once into the
+// L7 form, the richer of the two; derive_l4_policies makes the L4 form out of it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -235,18 +234,6 @@ policy::L7Rule read_rule(const Field& at, std::string_view ns) {
   return out;
 }
 
-void read_targets(const Field& spec, Policy* policy) {
-  std::vector<Field> targets = spec["targetRefs"].each();
-  if (spec["targetRef"]) targets.push_back(spec["targetRef"]);
-  for (const Field& target : targets) {
-    policy->targets.push_back(read_reference(target, policy->meta));
-    if (policy->targets.back().ns != policy->meta.ns) target["namespace"].error("must be the policy's own");
-    target.need_text("kind");
-  }
-  policy->selector = read_match_labels(spec["selector"]);
-  if (spec["selector"] && !targets.empty()) spec["selector"].error("cannot stand beside targetRefs");
-}
-
 bool is_dry_run(const Meta& meta) {  // Go's ParseBool; what does not parse is enforced
   auto at = meta.annotations.find("istio.io/dry-run");
   constexpr std::string_view kTrue[] = {"1", "t", "T", "true", "TRUE", "True"};
@@ -254,6 +241,18 @@ bool is_dry_run(const Meta& meta) {  // Go's ParseBool; what does not parse is e
 }
 
 }  // namespace
+
+void read_targets(const Field& spec, const Meta& meta, Selector* selector, std::vector<Reference>* targets) {
+  std::vector<Field> fields = spec["targetRefs"].each();
+  if (spec["targetRef"]) fields.push_back(spec["targetRef"]);
+  for (const Field& target : fields) {
+    targets->push_back(read_reference(target, meta));
+    if (targets->back().ns != meta.ns) target["namespace"].error("must be the policy's own");
+    target.need_text("kind");
+  }
+  *selector = read_match_labels(spec["selector"]);
+  if (spec["selector"] && !targets->empty()) spec["selector"].error("cannot stand beside targetRefs");
+}
 
 void read_authorization_policy(Meta meta, const Field& root, Objects* out) {
   Policy policy;
@@ -266,7 +265,7 @@ void read_authorization_policy(Meta meta, const Field& root, Objects* out) {
                                                  {"AUDIT", Action::audit},
                                                  {"CUSTOM", Action::custom}},
                                                 Action::allow);
-  read_targets(spec, &policy);
+  read_targets(spec, policy.meta, &policy.selector, &policy.targets);
   for (const Field& rule : spec["rules"].each()) policy.rules.push_back(read_rule(rule, policy.meta.ns));
   if (policy.action == Action::custom) {
     spec["provider"].ignore();
@@ -276,22 +275,6 @@ void read_authorization_policy(Meta meta, const Field& root, Objects* out) {
       spec["action"].warn("CUSTOM has no provider yet: what it matches is denied");
   }
   spec.refuse_unknown();
-  out->policies.push_back(std::move(policy));
-}
-
-void read_request_authentication(Meta meta, const Field& root, Objects* out) {
-  Policy policy;
-  policy.meta = std::move(meta);
-  policy.refused = true;
-  policy.action = Policy::Action::deny;
-  policy.rules.emplace_back();  // matches everything
-  Field spec = root["spec"];
-  read_targets(spec, &policy);
-  spec["jwtRules"].ignore();
-  spec.refuse_unknown();
-  if (policy.targets.empty())
-    return root.warn("has no effect: without targetRefs it is for sidecars and gateways, not for waypoints");
-  root.warn("is not supported yet: every request to what it is attached to is denied");
   out->policies.push_back(std::move(policy));
 }
 

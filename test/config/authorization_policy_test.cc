@@ -156,20 +156,6 @@ TEST_CASE("everything an L7 rule may say is understood") {
   CHECK(rule.when.at(2).cidrs.values.size() == 1);
 }
 
-TEST_CASE("a RequestAuthentication denies what it is attached to as long as tokens are not checked") {
-  std::string text = waypoint("demo", "waypoint") +
-                     service("demo", "a", "10.1.0.1", "istio.io/use-waypoint: waypoint") +
-                     "---\n{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: "
-                     "jwt, namespace: demo}, spec: "
-                     "{targetRefs: [{kind: Service, name: a}], jwtRules: [{issuer: x}]}}\n";
-  Mesh mesh = mesh_of(text);
-  const policy::L7Authorization& made = *mesh.service_policies.at("demo/a.demo.svc.cluster.local").at(0);
-  CHECK(made.name == "jwt");
-  CHECK(made.action == policy::L7Authorization::Action::deny);
-  CHECK(made.rules == std::vector<policy::L7Rule>{{}});
-  CHECK_THAT(warnings_of(text), Catch::Contains("every request to what it is attached to is denied"));
-}
-
 TEST_CASE("a dry-run policy is marked, and a word that is not true leaves it enforced") {
   auto marked = [](std::string_view word) {
     return only_policy(
