@@ -53,4 +53,11 @@ class Scope {
   List<Closable> members_;
 };
 
+// A scope inside another: it ends with the outer one, and can end before.
+struct InnerScope final : Closable {
+  explicit InnerScope(Scope& outer) { outer.add(*this); }
+  void close(Errc why) override { scope.close({why, std::string(name(why))}); }
+  Scope scope;
+};
+
 }  // namespace ambientd

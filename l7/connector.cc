@@ -11,13 +11,6 @@ namespace {
 
 constexpr uint64_t kAnswerMs = 5'000;  // for the CONNECT's answer, beyond the dial's own time
 
-// A scope inside another: it ends with the outer one, and can end before.
-struct Inner final : Closable {
-  explicit Inner(Scope& outer) { outer.add(*this); }
-  void close(Errc why) override { scope.close({why, std::string(name(why))}); }
-  Scope scope;
-};
-
 }  // namespace
 
 MeshConnector::MeshConnector(hbone::Pool& pool, hbone::Dialer& dialer, Identity self,
@@ -30,7 +23,7 @@ Task<Result<std::unique_ptr<Stream>>> MeshConnector::connect(Destination to, Sco
 }
 
 Task<Result<std::unique_ptr<Stream>>> MeshConnector::tunnel(Destination to, Scope& scope) {
-  Inner inner(scope);
+  InnerScope inner(scope);
   Deadline deadline(inner.scope, limits_.connect_ms + kAnswerMs,
                     {Errc::hbone_timed_out, fmt::format("no answer to CONNECT {}", to.address.str())});
   hbone::PoolKey key{
@@ -44,7 +37,7 @@ Task<Result<std::unique_ptr<Stream>>> MeshConnector::tunnel(Destination to, Scop
 }
 
 Task<Result<std::unique_ptr<Stream>>> MeshConnector::plain(Destination to, Scope& scope) {
-  Inner inner(scope);
+  InnerScope inner(scope);
   Deadline deadline(inner.scope, limits_.connect_ms,
                     {Errc::timed_out, fmt::format("connect {}: timed out", to.address.str())});
   Result<Fd> socket = dialer_.socket(to.address.ip.v6);

@@ -35,13 +35,6 @@ bool is_bound(const config::Snapshot& snapshot, const Self& self, const config::
   return workload.waypoint && is_self(snapshot, self, *workload.waypoint);
 }
 
-bool is_bound(const config::Snapshot& snapshot, const Self& self, const config::Service& service) {
-  if (service.waypoint && is_self(snapshot, self, *service.waypoint)) return true;
-  return std::ranges::any_of(service.weighted_waypoints, [&](const config::WeightedWaypoint& each) {
-    return is_self(snapshot, self, each.destination);
-  });
-}
-
 Result<Target> to_service(config::ServicePtr service, const SockAddr& destination) {
   auto port = service->ports.find(destination.port);
   if (port == service->ports.end() || port->second.protocol == AppProtocol::udp) {
@@ -75,6 +68,13 @@ bool is_self(const config::Snapshot& snapshot, const Self& self, const config::G
   if (has_address(me, at)) return true;
   config::ServicePtr service = snapshot.service_by_vip(at.network, at.ip, {});
   return service && me.services.contains(service->key());
+}
+
+bool is_bound(const config::Snapshot& snapshot, const Self& self, const config::Service& service) {
+  if (service.waypoint && is_self(snapshot, self, *service.waypoint)) return true;
+  return std::ranges::any_of(service.weighted_waypoints, [&](const config::WeightedWaypoint& each) {
+    return is_self(snapshot, self, each.destination);
+  });
 }
 
 Result<Target> dispatch(const config::Snapshot& snapshot, const Self& self, std::string_view authority) {

@@ -38,4 +38,7 @@ Result<Target> dispatch(const config::Snapshot& snapshot, const Self& self, std:
 // address, or by its own address.
 bool is_self(const config::Snapshot& snapshot, const Self& self, const config::GatewayAddress& waypoint);
 
+// Whether the service is bound to this waypoint, as its only one or as one of several.
+bool is_bound(const config::Snapshot& snapshot, const Self& self, const config::Service& service);
+
 }  // namespace ambientd::l7

@@ -30,6 +30,8 @@ bool is_reset(Cause cause) {
     case Cause::too_many_headers:
     case Cause::upgrade_refused:
     case Cause::denied:
+    case Cause::bad_token:
+    case Cause::other_audience:
     case Cause::no_route:
     case Cause::no_cluster:
     case Cause::no_healthy_upstream:
@@ -58,6 +60,7 @@ std::string_view reason_of(Cause cause, const Note& note) {
 
 std::string body_of(Cause cause, const Note& note) {
   Outcome what = outcome(cause);
+  if (!note.refusal.empty()) return note.refusal;
   if (!is_reset(cause)) return std::string(what.body);
   std::string_view reason = reason_of(cause, note);
   return fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}{}{}",
@@ -68,6 +71,7 @@ std::string body_of(Cause cause, const Note& note) {
 std::string details_of(Cause cause, const Note& note) {
   if (is_reset(cause))
     return reset_details("upstream_reset_before_response_started", cause, reason_of(cause, note));
+  if (!note.refusal.empty()) return one_word(fmt::format("{}{{{}}}", outcome(cause).details, note.refusal));
   return note.details.empty() ? std::string(outcome(cause).details) : one_word(note.details);
 }
 
@@ -111,6 +115,10 @@ Outcome outcome(Cause cause) {
       return {403, "", "-", "upgrade_failed"};
     case Cause::denied:
       return {403, "RBAC: access denied", "-", "rbac_access_denied_matched_policy[none]"};
+    case Cause::bad_token:
+      return {401, "Jwt verification fails", "-", "jwt_authn_access_denied"};
+    case Cause::other_audience:
+      return {403, "Audiences in Jwt are not allowed", "-", "jwt_authn_access_denied"};
     case Cause::no_route:
       return {404, "", "NR", "route_not_found"};
     case Cause::no_cluster:
@@ -150,6 +158,7 @@ LocalReply local_reply(Cause cause, const Request& request, const Note& note) {
   if (what.status == 0) return out;
   bool grpc = request.is_grpc();
   out.response = grpc ? grpc_response(what.status, out.body) : plain_response(what.status, out.body.size());
+  if (!note.challenge.empty()) add_field(out.response.fields, "www-authenticate", note.challenge);
   if (cause == Cause::overflow) add_field(out.response.fields, "x-envoy-overloaded", "true");
   if (grpc || request.method == "HEAD") {
     out.body.clear();

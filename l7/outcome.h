@@ -26,6 +26,8 @@ enum class Cause : uint8_t {
   upgrade_refused,        // an upgrade we do not proxy, and CONNECT: 403
   // What we decided.
   denied,               // policy; details from policy::L7Verdict: 403
+  bad_token,            // the JWT filter; its words are Note::refusal: 401
+  other_audience,       // the same, for a good token that is meant for somebody else: 403
   no_route,             // no HTTPRoute matched: 404
   no_cluster,           // a rule without a valid backend: 500
   no_healthy_upstream,  // 503
@@ -61,6 +63,8 @@ struct LocalReply {
 
 struct Note {
   std::string details;            // denied: the verdict's; bad_request: the codec's, if it has one
+  std::string refusal;            // bad_token, other_audience: the body, and what the details quote
+  std::string challenge;          // the same: www-authenticate
   std::string transport_failure;  // connect_failed: why; ends the body
   bool retried = false;           // an earlier attempt was made: other words, and URX beside the flag
 };

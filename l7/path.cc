@@ -122,6 +122,16 @@ std::optional<std::string> normalize_path(std::string_view path) {
   return resolve_dots(speller.spelled).append(path.substr(question));
 }
 
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    std::optional<unsigned char> escaped = escaped_byte(text);
+    out += escaped ? static_cast<char>(*escaped) : text[0];
+    text.remove_prefix(escaped ? 3 : 1);
+  }
+  return out;
+}
+
 std::optional<RequestTarget> split_target(std::string_view target) {
   if (target.starts_with('/') || target == "*")
     return RequestTarget{.scheme = {}, .authority = {}, .path = std::string(target)};

@@ -21,6 +21,10 @@ std::optional<std::string> normalize_path(std::string_view path);
 // The byte that an escape at the start of `text` stands for (`%2f…`); nothing when there is none.
 std::optional<unsigned char> escaped_byte(std::string_view text);
 
+// Every escape decoded, as a query parameter's name and value are read. A broken escape stays as it is, and
+// so does `+`.
+std::string percent_decoded(std::string_view text);
+
 // A request target of HTTP/1.1 taken apart (RFC 9112 §3.2). For `/a?b` and `*` only `path` is set; an
 // absolute form `http://host/a` has all three and its authority outranks Host. Nothing for anything else,
 // CONNECT's form too, and for user information in the authority.

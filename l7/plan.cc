@@ -27,7 +27,8 @@ std::vector<config::L7PolicyPtr> policies_of(const View& view, const Tunnel& tun
   return view.snapshot->l7_policies(service ? service->key() : std::string(), view.self->gateway);
 }
 
-policy::L7Verdict judge_request(const View& view, const Tunnel& tunnel, const Request& request) {
+policy::L7Verdict judge_request(const View& view, const Tunnel& tunnel, const Request& request,
+                                const policy::VerifiedToken* token) {
   std::vector<config::L7PolicyPtr> policies = policies_of(view, tunnel);
   if (policies.empty()) return {.allow = true, .policy = {}, .details = {}};
   std::vector<std::pair<std::string, std::string>> headers;
@@ -40,6 +41,11 @@ policy::L7Verdict judge_request(const View& view, const Tunnel& tunnel, const Re
   what.path = request.path_only();
   what.host = request.authority;
   what.headers = headers;
+  if (token) {
+    what.issuer = token->jwt.issuer;
+    what.subject = token->jwt.subject;
+    what.claims = token->claims;
+  }
   return policy::judge(policies, what);
 }
 
@@ -121,9 +127,10 @@ std::optional<Cause> route(const View& view, Request& request, uint64_t random, 
 }  // namespace
 
 std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, Request& request,
-                                          const Dice& dice, const LoadOf& load) {
+                                          const Dice& dice, const LoadOf& load,
+                                          const policy::VerifiedToken* token) {
   if (!view.self) return refuse(Cause::no_healthy_upstream);
-  policy::L7Verdict verdict = judge_request(view, tunnel, request);
+  policy::L7Verdict verdict = judge_request(view, tunnel, request, token);
   if (!verdict.allow) return refuse(Cause::denied, {.details = std::move(verdict.details)});
   Plan plan;
   if (!tunnel.target.service) {

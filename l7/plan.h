@@ -13,6 +13,7 @@
 #include "l7/telemetry.h"
 #include "l7/upstream.h"
 #include "l7/view.h"
+#include "policy/verified_token.h"
 
 namespace ambientd::l7 {
 
@@ -46,9 +47,11 @@ struct Dice {
   uint64_t backend = 0, first = 0, second = 0;  // uniform
 };
 
-// `request` is clean (l7/request_headers.h) and comes back as the endpoint is to get it.
+// `request` is clean (l7/request_headers.h) and comes back as the endpoint is to get it. `token`: what the
+// JWT filter believed; null: nothing.
 std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, Request& request,
-                                          const Dice& dice, const LoadOf& load);
+                                          const Dice& dice, const LoadOf& load,
+                                          const policy::VerifiedToken* token = nullptr);
 
 // The same for a plain TCP connection: policy and an endpoint. Refusal: denied or no_healthy_upstream.
 std::expected<Plan, Refusal> plan_connection(const View& view, const Tunnel& tunnel, const Dice& dice,

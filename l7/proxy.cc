@@ -3,6 +3,7 @@
 
 #include "core/relay.h"
 #include "core/text.h"
+#include "l7/authenticate.h"
 #include "l7/body.h"
 #include "l7/request_headers.h"
 #include "l7/response_headers.h"
@@ -37,6 +38,31 @@ void note_grpc_status(const Fields& trailers, Record& record) {
 std::optional<std::chrono::milliseconds> since(std::optional<Record::Clock::time_point> then) {
   if (!then) return {};
   return std::chrono::duration_cast<std::chrono::milliseconds>(Record::Clock::now() - *then);
+}
+
+uint64_t unix_now() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+std::vector<policy::JwtRulePtr> rules_of(const View& view, const Tunnel& tunnel) {
+  const config::ServicePtr& service = tunnel.target.service;
+  return view.snapshot->jwt_rules().on(service ? service->key() : std::string(), view.self->gateway);
+}
+
+Refusal refusal_of(policy::JwtFault fault, const Request& request) {
+  Cause cause = policy::status(fault) == 403 ? Cause::other_audience : Cause::bad_token;
+  Note note;
+  note.refusal = policy::text(fault);
+  note.challenge = challenge(request);
+  return {cause, std::move(note)};
+}
+
+// Asks for an early fetch, once until it has been made.
+void miss(const KeyTable& keys, const std::string& source, const Worker& worker) {
+  auto at = keys.find(source);
+  if (at != keys.end() && worker.keys_missed && !at->second.missed->exchange(true))
+    worker.keys_missed(source);
 }
 
 }  // namespace
@@ -78,7 +104,11 @@ struct Proxy::Upload {
 Task<void> Proxy::handle(ServerExchange& client) {
   Record record(tunnel_);
   client.scope.add(client.stream());
-  std::expected<Plan, Refusal> planned = plan(client.request, record);
+  std::expected<policy::VerifiedTokenPtr, Refusal> token;
+  std::expected<void, Refusal> admitted = admit(client.request, record);
+  if (!admitted) token = std::unexpected(std::move(admitted.error()));
+  if (token && checks_tokens()) token = co_await believe(client);
+  std::expected<Plan, Refusal> planned = plan(client.request, std::move(token));
   if (planned) {
     record.planned(*planned);
     co_await forward(client, std::move(*planned), record);
@@ -88,13 +118,45 @@ Task<void> Proxy::handle(ServerExchange& client) {
   record.tell(worker_);
 }
 
-std::expected<Plan, Refusal> Proxy::plan(Request& request, Record& record) {
+std::expected<void, Refusal> Proxy::admit(Request& request, Record& record) {
   std::expected<void, Cause> clean = clean_request(request);
   record.asked(request);
   if (!clean) return std::unexpected(Refusal{clean.error(), {}});
   if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
-  return plan_request(*worker_.view, tunnel_, request, worker_.roll(),
-                      [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); });
+  return {};
+}
+
+bool Proxy::checks_tokens() const {
+  return worker_.view->self && !worker_.view->snapshot->jwt_rules().empty();
+}
+
+// The token of a request that has one and may go on. Its rules are those of the view it is judged by; while
+// their keys have never been fetched it waits, and is judged anew.
+Task<Proxy::Believed> Proxy::believe(ServerExchange& client) {
+  for (;;) {
+    ViewPtr view = worker_.view;
+    std::vector<policy::JwtRulePtr> rules = rules_of(*view, tunnel_);
+    remove_outputs(rules, client.request);
+    Authentication found = authenticate(
+        {.rules = rules, .keys = *view->keys, .cache = worker_.tokens, .now = unix_now()}, client.request);
+    for (const std::string& source : found.missed) miss(*view->keys, source, worker_);
+    if (found.token) pass_on(*found.rule, *found.token, client.request);
+    if (found.token || (!found.fault && !found.waiting)) co_return std::move(found.token);
+    if (!found.waiting) co_return std::unexpected(refusal_of(*found.fault, client.request));
+    view.reset();
+    KeysWaiter waiter;
+    worker_.waiting_for_keys.push_back(waiter);
+    client.scope.add(waiter);
+    co_await waiter.over;
+    if (client.scope.closed()) co_return std::unexpected(Refusal{Cause::client_gone, {}});
+  }
+}
+
+std::expected<Plan, Refusal> Proxy::plan(Request& request, Believed token) {
+  if (!token) return std::unexpected(std::move(token.error()));
+  return plan_request(
+      *worker_.view, tunnel_, request, worker_.roll(),
+      [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); }, token->get());
 }
 
 Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {

@@ -22,7 +22,11 @@ class Proxy final : public Handler {
  private:
   struct Failure;
   struct Upload;
-  std::expected<Plan, Refusal> plan(Request& request, Record& record);
+  using Believed = std::expected<policy::VerifiedTokenPtr, Refusal>;
+  std::expected<void, Refusal> admit(Request& request, Record& record);
+  bool checks_tokens() const;
+  Task<Believed> believe(ServerExchange& client);
+  std::expected<Plan, Refusal> plan(Request& request, Believed token);
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
   Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, bool retry, Record& record);
   Task<Result<Response>> next_answer(ServerExchange& client, ClientExchange& upstream);

@@ -9,17 +9,6 @@
 namespace ambientd::l7 {
 namespace {
 
-// A broken escape stays as it is, and so does `+`.
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    std::optional<unsigned char> escaped = escaped_byte(text);
-    out += escaped ? static_cast<char>(*escaped) : text[0];
-    text.remove_prefix(escaped ? 3 : 1);
-  }
-  return out;
-}
-
 std::optional<std::string_view> member(const Request& request, std::string_view name) {
   if (name == ":authority" || name == "host") return request.authority;
   if (name == ":method") return request.method;

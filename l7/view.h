@@ -8,6 +8,7 @@
 
 #include "config/snapshot.h"
 #include "l7/dispatch.h"
+#include "l7/key_table.h"
 #include "l7/router.h"
 
 namespace ambientd::l7 {
@@ -15,6 +16,7 @@ namespace ambientd::l7 {
 struct View {
   config::SnapshotPtr snapshot;
   RouteTablesPtr routes;
+  KeyTablePtr keys = std::make_shared<const KeyTable>();  // of token issuers
   std::optional<Self> self;  // nothing while the mesh does not know this waypoint's pod
 };
 using ViewPtr = std::shared_ptr<const View>;

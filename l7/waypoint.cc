@@ -29,6 +29,24 @@ hbone::PoolLimits pool_limits(const Settings& settings) {
   return limits;
 }
 
+KeyStore::Fetch fetch_with(uint32_t mark) {
+  return [mark](Url url, uint64_t timeout_ms, Scope& scope) {
+    return fetch(std::move(url), {.timeout_ms = timeout_ms, .mark = mark}, scope);
+  };
+}
+
+// The rules this waypoint may have to judge by: of its class, of its Gateway, and of the services it serves.
+std::vector<policy::JwtRulePtr> own_rules(const config::Snapshot& snapshot, const Self& self) {
+  const config::Attached<policy::JwtRulePtr>& all = snapshot.jwt_rules();
+  std::vector<policy::JwtRulePtr> out = all.on("", self.gateway);
+  for (const auto& [key, rules] : all.services) {
+    size_t slash = key.find('/');
+    config::ServicePtr service = snapshot.service(key.substr(0, slash), key.substr(slash + 1));
+    if (service && is_bound(snapshot, self, *service)) out.insert(out.end(), rules.begin(), rules.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 // What lives on one worker's loop; built and destroyed there.
@@ -45,13 +63,18 @@ struct Waypoint::Node {
           Loop::current().set_timer(sweep, kSweepMs);
         }) {
     Loop::current().set_timer(sweep, kSweepMs);
+    worker.keys_missed = [&of](const std::string& source) {
+      of.main_.post([&of, source] { of.keys_.missed(source); });
+    };
   }
 
   // The mesh may turn the access log off (MeshConfig accessLogFile).
   void take(ViewPtr view) {
     worker.access_log = {};
     if (!view->snapshot->access_log_file().empty()) worker.access_log = write_line;
+    bool other_keys = !worker.view || worker.view->keys != view->keys;
     worker.view = std::move(view);
+    if (other_keys) worker.waiting_for_keys.each([](KeysWaiter& each) { each.over.set(); });
   }
   static void write_line(std::string_view line) {
     if (line.ends_with('\n')) line.remove_suffix(1);
@@ -111,6 +134,8 @@ Waypoint::Waypoint(Workers& workers, Certificates& certificates, metrics::Regist
       certificates_(certificates),
       settings_(std::move(settings)),
       families_(registry),
+      main_(Loop::current()),
+      keys_(fetch_with(settings_.mark), [this] { take_keys(); }),
       nodes_(workers.size()),
       loads_(workers.size()) {
   workers_.each_and_wait([this](size_t i) { nodes_[i] = std::make_unique<Node>(*this, i); });
@@ -118,6 +143,7 @@ Waypoint::Waypoint(Workers& workers, Certificates& certificates, metrics::Regist
 
 // Ends what a drain has not: stories resume a last time to unwind, pools close their connections.
 Waypoint::~Waypoint() {
+  keys_.stop();
   workers_.each_and_wait([this](size_t i) { nodes_[i]->drain(); });
   cut();
   bool stuck = true;
@@ -183,7 +209,19 @@ void Waypoint::publish(config::SnapshotPtr snapshot) {
   Result<Self> self = Self::find(*snapshot, settings_.pod, settings_.identity.ns, settings_.identity.sa);
   if (self) view->self = std::move(*self);
   unknown_ = self ? "" : self.error().detail;
+  keys_.want(view->self ? own_rules(*snapshot, *view->self) : std::vector<policy::JwtRulePtr>());
+  view->keys = keys_.table();
   view->snapshot = std::move(snapshot);
+  share(std::move(view));
+}
+
+void Waypoint::take_keys() {
+  auto view = std::make_shared<View>(*view_);
+  view->keys = keys_.table();
+  share(std::move(view));
+}
+
+void Waypoint::share(std::shared_ptr<View> view) {
   std::erase_if(former_, [](const ViewPtr& each) { return each.use_count() == 1; });
   if (view_) former_.push_back(view_);
   view_ = std::move(view);
@@ -209,6 +247,7 @@ void Waypoint::revocations_changed() {
 void Waypoint::drain(std::chrono::milliseconds deadline, std::function<void()> done) {
   log::info("drain", "no new connections; requests in flight may finish",
             {{"deadline_ms", static_cast<int64_t>(deadline.count())}, {"open", open()}});
+  keys_.stop();
   workers_.each([this](size_t i) { nodes_[i]->drain(); });
   uint64_t until = Loop::current().now_ms() + static_cast<uint64_t>(deadline.count());
   draining_ = std::make_unique<Draining>(*this, until, std::move(done));

@@ -15,6 +15,7 @@
 #include "core/options.h"
 #include "core/socket.h"
 #include "core/workers.h"
+#include "l7/key_store.h"
 #include "l7/telemetry.h"
 #include "l7/upstream.h"
 #include "l7/view.h"
@@ -71,6 +72,8 @@ class Waypoint {
   struct Node;
   struct Draining;
   Result<Fd> listening_socket() const;
+  void share(std::shared_ptr<View> view);
+  void take_keys();
   void accepted(Fd fd);
   void cut();
   size_t open() const;  // connections of clients
@@ -79,6 +82,8 @@ class Waypoint {
   Certificates& certificates_;
   Settings settings_;
   MetricFamilies families_;
+  Loop& main_;
+  KeyStore keys_;
   std::vector<std::unique_ptr<Node>> nodes_;  // one per worker, touched there
   std::vector<std::atomic<size_t>> loads_;    // connections given to each and not ended
   ViewPtr view_;

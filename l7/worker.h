@@ -12,10 +12,18 @@
 #include "l7/http2_server.h"
 #include "l7/plan.h"
 #include "l7/telemetry.h"
+#include "l7/token_cache.h"
 #include "l7/upstream.h"
 #include "l7/view.h"
 
 namespace ambientd::l7 {
+
+// A request that can be judged only when the keys of its token's issuer are there. It is woken when the view
+// has other keys, and when its client is gone.
+struct KeysWaiter final : Closable, Listed<KeysWaiter> {
+  void close(Errc) override { over.set(); }
+  Event over{"keys of a token's issuer"};
+};
 
 struct Worker {
   // `number`: of this worker in the metrics registry. All outlive it.
@@ -35,6 +43,9 @@ struct Worker {
   std::mt19937_64 random;
   std::unordered_map<std::string, size_t> load;           // requests in flight by endpoint uid
   std::function<void(std::string_view line)> access_log;  // empty: none is kept
+  TokenCache tokens;
+  List<KeysWaiter> waiting_for_keys;
+  std::function<void(const std::string& source)> keys_missed;  // asks for an early fetch
   Http1Limits http1;
   List<Http1Server> http1_servers;
   List<Http2Server> http2_servers;
