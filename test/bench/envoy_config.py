@@ -8,7 +8,7 @@ CONNECT over mTLS to the server's ztunnel.
 import json
 
 from harness import envoy
-from harness.envoy import _cluster, _listener, _tcp_proxy, _tls, _typed
+from harness.envoy import cluster, listener, tcp_proxy, tls, typed
 from harness.process import Process
 
 MARK = 0x539  # what the capture rules let pass (contract/ztunnel.md, in-pod rules)
@@ -26,16 +26,16 @@ MARKED = {"upstream_bind_config": {"source_address": {"address": "0.0.0.0", "por
 
 def _hbone(authority, identity, peer, **more):
     """A cluster of HTTP/2 over mTLS to one peer's 15008."""
-    options = _typed(HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": {}})
-    return _cluster("hbone", peer.ip, 15008, typed_extension_protocol_options={HTTP_OPTIONS: options},
-                    transport_socket=_tls("UpstreamTlsContext", authority, identity, [peer.identity]),
+    options = typed(HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": {}})
+    return cluster("hbone", peer.ip, 15008, typed_extension_protocol_options={HTTP_OPTIONS: options},
+                    transport_socket=tls("UpstreamTlsContext", authority, identity, [peer.identity]),
                     **NO_LIMITS, **more)
 
 
 def _internal_cluster(name, listener):
     endpoint = {"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": listener}}}}
-    passing = _typed("envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
-                     transport_socket={"name": "raw", "typed_config": _typed(
+    passing = typed("envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+                     transport_socket={"name": "raw", "typed_config": typed(
                          "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")})
     return {"name": name, "type": "STATIC", "connect_timeout": "5s",
             "transport_socket": {"name": "internal", "typed_config": passing},
@@ -47,12 +47,12 @@ def _internal_listener(name, filters):
 
 
 def _originate(name, target):
-    return _internal_listener(name, [_tcp_proxy("hbone", tunneling_config={"hostname": target})])
+    return _internal_listener(name, [tcp_proxy("hbone", tunneling_config={"hostname": target})])
 
 
 def _http(prefix, filters, virtual_hosts, **fields):
-    router = {"name": "router", "typed_config": _typed("envoy.extensions.filters.http.router.v3.Router")}
-    return {"name": "http", "typed_config": _typed(
+    router = {"name": "router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}
+    return {"name": "http", "typed_config": typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", stat_prefix=prefix,
         http_filters=[*filters, router], route_config={"virtual_hosts": virtual_hosts}, **fields)}
 
@@ -65,15 +65,15 @@ def _terminate(authority, identity, targets, filters=()):
         return {"name": cluster, "domains": [domain], "routes": [route]}
     http = _http("hbone", filters, [host(*t) for t in targets.items()], codec_type="HTTP2",
                  http2_protocol_options={"allow_connect": True}, upgrade_configs=[{"upgrade_type": "CONNECT"}])
-    tls = _tls("DownstreamTlsContext", authority, identity, ["spiffe://cluster.local/"], require_client_certificate=True)
-    return _listener("0.0.0.0", 15008, [http], transport_socket=tls)
+    secured = tls("DownstreamTlsContext", authority, identity, ["spiffe://cluster.local/"], require_client_certificate=True)
+    return listener("0.0.0.0", 15008, [http], transport_socket=secured)
 
 
 def pair_client(authority, client, far, ports):
     """Captured connections from `client` to these ports of `far`."""
-    chains = [{"filter_chain_match": {"destination_port": p}, "filters": [_tcp_proxy(f"to-{p}")]} for p in ports]
-    captured = _listener("0.0.0.0", 15001, []) | {"filter_chains": chains, "listener_filters": [
-        {"name": "dst", "typed_config": _typed("envoy.extensions.filters.listener.original_dst.v3.OriginalDst")}]}
+    chains = [{"filter_chain_match": {"destination_port": p}, "filters": [tcp_proxy(f"to-{p}")]} for p in ports]
+    captured = listener("0.0.0.0", 15001, []) | {"filter_chains": chains, "listener_filters": [
+        {"name": "dst", "typed_config": typed("envoy.extensions.filters.listener.original_dst.v3.OriginalDst")}]}
     originates = [_originate(f"originate-{p}", f"{far.ip}:{p}") for p in ports]
     clusters = [_internal_cluster(f"to-{p}", f"originate-{p}") for p in ports]
     return {"listeners": [captured, *originates],
@@ -82,20 +82,20 @@ def pair_client(authority, client, far, ports):
 
 def pair_server(authority, far, ports):
     return {"listeners": [_terminate(authority, far.identity, {f"{far.ip}:{p}": f"app-{p}" for p in ports})],
-            "clusters": [_cluster(f"app-{p}", "127.0.0.1", p, **NO_LIMITS) for p in ports]}
+            "clusters": [cluster(f"app-{p}", "127.0.0.1", p, **NO_LIMITS) for p in ports]}
 
 
 def _remember_peer():
     value = {"object_key": PEER, "factory_key": "envoy.string", "shared_with_upstream": "ONCE",
              "format_string": {"text_format_source": {"inline_string": "%DOWNSTREAM_PEER_URI_SAN%"}}}
-    return {"name": "peer", "typed_config": _typed(
+    return {"name": "peer", "typed_config": typed(
         "envoy.extensions.filters.http.set_filter_state.v3.Config", on_request_headers=[value])}
 
 
 def _only(identity):
     principal = {"filter_state": {"key": PEER, "string_match": {"exact": identity}}}
     policy = {"permissions": [{"any": True}], "principals": [principal]}
-    return {"name": "rbac", "typed_config": _typed("envoy.extensions.filters.http.rbac.v3.RBAC",
+    return {"name": "rbac", "typed_config": typed("envoy.extensions.filters.http.rbac.v3.RBAC",
                                                    rules={"action": "ALLOW", "policies": {"only": policy}})}
 
 
@@ -112,7 +112,7 @@ def waypoint(authority, place, far, port, allowed):
 def start(pod, resources, place, workers):
     """Envoy in a pod, its listeners open on return."""
     bootstrap = {"static_resources": resources, "layered_runtime": RUNTIME, "bootstrap_extensions": [
-        {"name": "internal", "typed_config": _typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener")}]}
+        {"name": "internal", "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener")}]}
     config = place / f"envoy-{pod.name}.json"
     config.write_text(json.dumps(bootstrap))
     process = Process([envoy.install(), "-c", config, "--concurrency", workers, "--disable-hot-restart", "-l", "info"],

@@ -20,17 +20,19 @@ def install():
     return sorted(VENV.glob("lib/python3*/site-packages/envoy/_bin/envoy"))[0]
 
 
-def _typed(name, **fields):
+def typed(name, **fields):
+    """A value of a protobuf type, as `Any`."""
     return {"@type": f"type.googleapis.com/{name}"} | fields
 
 
-def _address(host, port):
+def address(host, port):
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _tls(kind, authority, identity, peers, **fields):
+def tls(kind, authority, identity, peers, **fields):
+    """A TLS 1.3 transport socket that shows `identity` and accepts peers whose identity starts with one of `peers`."""
     cert, key = authority.leaf(identity)
-    return {"name": "tls", "typed_config": _typed(
+    return {"name": "tls", "typed_config": typed(
         f"envoy.extensions.transport_sockets.tls.v3.{kind}", common_tls_context={
             "alpn_protocols": ["h2"],
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
@@ -39,19 +41,19 @@ def _tls(kind, authority, identity, peers, **fields):
                 {"san_type": "URI", "matcher": {"prefix": p}} for p in peers]}}, **fields)}
 
 
-def _cluster(name, host, port, **fields):
-    endpoint = {"endpoint": {"address": _address(host, port)}}
+def cluster(name, host, port, **fields):
+    endpoint = {"endpoint": {"address": address(host, port)}}
     return {"name": name, "type": "STATIC", "connect_timeout": "5s",
             "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}} | fields
 
 
-def _tcp_proxy(cluster, **fields):
-    return {"name": "tcp", "typed_config": _typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+def tcp_proxy(cluster, **fields):
+    return {"name": "tcp", "typed_config": typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
                                                   stat_prefix="tcp", cluster=cluster, **fields)}
 
 
-def _listener(host, port, filters, **chain):
-    return {"name": f"l{port}", "address": _address(host, port), "filter_chains": [{"filters": filters} | chain]}
+def listener(host, port, filters, **chain):
+    return {"name": f"l{port}", "address": address(host, port), "filter_chains": [{"filters": filters} | chain]}
 
 
 def client(authority, identity, tunnels):
@@ -59,11 +61,11 @@ def client(authority, identity, tunnels):
     listeners, clusters = [], []
     for port, (peer, peer_identity, target) in tunnels.items():
         name = f"hbone-{port}"
-        listeners.append(_listener("127.0.0.1", port, [_tcp_proxy(name, tunneling_config={"hostname": target})]))
-        protocol = _typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        listeners.append(listener("127.0.0.1", port, [tcp_proxy(name, tunneling_config={"hostname": target})]))
+        protocol = typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                           explicit_http_config={"http2_protocol_options": {}})
-        clusters.append(_cluster(
-            name, peer, 15008, transport_socket=_tls("UpstreamTlsContext", authority, identity, [peer_identity]),
+        clusters.append(cluster(
+            name, peer, 15008, transport_socket=tls("UpstreamTlsContext", authority, identity, [peer_identity]),
             typed_extension_protocol_options={"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol}))
     return {"listeners": listeners, "clusters": clusters}
 
@@ -72,14 +74,14 @@ def server(authority, identity, app_port):
     """Terminates HBONE on 15008 and takes every CONNECT to 127.0.0.1:app_port."""
     route = {"match": {"connect_matcher": {}}, "route": {
         "cluster": "app", "timeout": "0s", "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}}
-    http = {"name": "http", "typed_config": _typed(
+    http = {"name": "http", "typed_config": typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", stat_prefix="hbone",
         codec_type="HTTP2", http2_protocol_options={"allow_connect": True}, upgrade_configs=[{"upgrade_type": "CONNECT"}],
-        http_filters=[{"name": "router", "typed_config": _typed("envoy.extensions.filters.http.router.v3.Router")}],
+        http_filters=[{"name": "router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}],
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]})}
-    tls = _tls("DownstreamTlsContext", authority, identity, ["spiffe://cluster.local/"], require_client_certificate=True)
-    return {"listeners": [_listener("0.0.0.0", 15008, [http], transport_socket=tls)],
-            "clusters": [_cluster("app", "127.0.0.1", app_port)]}
+    secured = tls("DownstreamTlsContext", authority, identity, ["spiffe://cluster.local/"], require_client_certificate=True)
+    return {"listeners": [listener("0.0.0.0", 15008, [http], transport_socket=secured)],
+            "clusters": [cluster("app", "127.0.0.1", app_port)]}
 
 
 def start(pod, resources, place):
