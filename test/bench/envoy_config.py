@@ -99,10 +99,17 @@ def _only(identity):
                                                    rules={"action": "ALLOW", "policies": {"only": policy}})}
 
 
-def waypoint(authority, place, far, port, allowed):
-    """A waypoint in pod `place` in front of one port of `far`; `allowed`: the one identity its RBAC lets in."""
-    routes = [{"match": {"prefix": "/"}, "route": {"cluster": "web", "timeout": "0s"}}]
-    main = _http("main", [_only(allowed)], [{"name": "web", "domains": ["*"], "routes": routes}])
+def _routes(count):
+    """/route/0 and up, by path element as an HTTPRoute's prefixes are, longest first as Istio sorts them; 0: everything."""
+    there = {"route": {"cluster": "web", "timeout": "0s"}}
+    prefixes = sorted((f"/route/{i}" for i in range(count)), key=len, reverse=True)
+    return [{"match": {"path_separated_prefix": p}} | there for p in prefixes] or [{"match": {"prefix": "/"}} | there]
+
+
+def waypoint(authority, place, far, port, allowed, routes):
+    """A waypoint in pod `place` in front of one port of `far`; `allowed`: the one identity its RBAC lets in; `routes`: how
+    many."""
+    main = _http("main", [_only(allowed)], [{"name": "web", "domains": ["*"], "routes": _routes(routes)}])
     return {"listeners": [_terminate(authority, place.identity, {"*": "main"}, [_remember_peer()]),
                           _internal_listener("main", [main]), _originate("originate", f"{far.ip}:{port}")],
             "clusters": [_internal_cluster("main", "main"), _internal_cluster("web", "originate"),

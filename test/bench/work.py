@@ -4,16 +4,17 @@
 measure(contender, seconds) returns {metric key: value}, or raises Void. CPU is user and system time of the
 contender's processes over the whole run of the load tool, divided by what the tool says was done.
 """
-import json
-import re
 import subprocess
 from dataclasses import dataclass
 
-from contenders import Void
-from scene import BULK, SIZES
+import tools
+from contenders import ENVOY, HAPROXY, NONE, OURS, OURS_35
+from scene import BULK, SIZES, Setup
+from tools import Void
 
 GB = 1e9
-UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
+EVERYBODY = (NONE, OURS, OURS_35, ENVOY, HAPROXY)
+MESHES = (OURS, OURS_35, ENVOY)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ RSS = Metric("rss", "MB of the largest process")
 class Work:
     """`none` has no processes, so it has no figures for what only they can cost."""
     families, fresh = ("l4", "waypoint"), False  # fresh: on processes that have done nothing yet
+    contenders, setup = EVERYBODY, Setup()
+    rounds = None  # None: as many as the run has
 
 
 def load(contender, seconds, *command):
@@ -50,55 +53,64 @@ def load(contender, seconds, *command):
     return done.stdout, sum(p.cpu_seconds() for p in contender.processes()) - sum(before)
 
 
-class Bulk(Work):
-    families, metrics = ("l4",), (CPU_GB, SPEED)
-
-    def __init__(self, name, title, streams):
-        self.name, self.title, self.streams = name, title, streams
-
-    def measure(self, contender, seconds):
-        out, cpu = load(contender, seconds, "iperf3", "-c", contender.scene.far.ip, "-p", BULK, "-t", seconds,
-                        "-P", self.streams, "-J")
-        said = json.loads(out)
-        if "error" in said:
-            raise Void(f"iperf3: {said['error']}")
-        size = said["end"]["sum_received"]["bytes"]
-        return {"cpu_per_gb": cpu / (size / GB), "speed": said["end"]["sum_received"]["bits_per_second"] / 1e9}
+def iperf3(contender, seconds, streams, *more):
+    """(bytes that arrived, bits per second, CPU seconds)."""
+    out, cpu = load(contender, seconds, "iperf3", "-c", contender.scene.far.ip, "-p", BULK, "-t", seconds, "-P", streams,
+                    "-J", *more)
+    return *tools.iperf3(out), cpu
 
 
 def wrk(contender, seconds, path, connections, *more):
-    """(requests, CPU seconds, {percentile: µs}). Void when anything but 2xx came or connections failed."""
+    """(WrkResult, CPU seconds)."""
     out, cpu = load(contender, seconds, "wrk", "-t", 1, "-c", connections, "-d", f"{seconds}s", "--latency", *more,
                     f"http://{contender.address}/{path}")
-    wrong = re.search(r"Non-2xx.*|Socket errors.*", out)
-    if wrong:
-        raise Void(f"wrk: {wrong[0]}")
-    requests = int(re.search(r"(\d+) requests in", out)[1])
-    if requests == 0:
-        raise Void("wrk: not one request was answered")
-    latency = {p: float(n) * UNITS[u] for p, n, u in re.findall(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)", out, re.M)}
-    return requests, cpu, latency
+    return tools.wrk(out), cpu
+
+
+def h2load(contender, seconds, rate, clients):
+    """(the answers' times in µs, sorted, CPU seconds): so many 1 KB requests a second over so many connections."""
+    log, total = contender.place / "h2load.log", rate * seconds
+    log.unlink(missing_ok=True)
+    _, cpu = load(contender, seconds, "h2load", "--h1", f"--rps={rate // clients}", "-n", total, "-c", clients,
+                  f"--log-file={log}", f"http://{contender.address}/1k")
+    return tools.h2load_log(log.read_text(), total, rate), cpu
+
+
+class Bulk(Work):
+    families, metrics = ("l4",), (CPU_GB, SPEED)
+
+    def __init__(self, name, title, streams, workers=1, contenders=MESHES):
+        self.name, self.title, self.streams, self.contenders = name, title, streams, contenders
+        self.setup = Setup(workers=workers)
+
+    def measure(self, contender, seconds):
+        size, speed, cpu = iperf3(contender, seconds, self.streams)
+        return {"cpu_per_gb": cpu / (size / GB), "speed": speed / 1e9}
 
 
 class Requests(Work):
     """Kept connections, each asking again as soon as it has its answer."""
 
-    def __init__(self, name, title, path, connections):
-        self.name, self.title, self.path, self.connections = name, title, path, connections
+    def __init__(self, name, title, path, connections, contenders=EVERYBODY):
+        self.name, self.title, self.path, self.connections, self.contenders = name, title, path, connections, contenders
         self.metrics = (CPU_REQUEST, RATE, P50, P99) if path == "1k" else (CPU_GB, RATE)
 
     def measure(self, contender, seconds):
-        requests, cpu, latency = wrk(contender, seconds, self.path, self.connections)
-        return {"cpu_per_request": cpu / requests * 1e6, "cpu_per_gb": cpu / (requests * SIZES[self.path] / GB),
-                "rate": requests / seconds, "p50": latency["50"], "p99": latency["99"]}
+        done, cpu = wrk(contender, seconds, self.path, self.connections)
+        return {"cpu_per_request": cpu / done.requests * 1e6, "cpu_per_gb": cpu / (done.requests * SIZES[self.path] / GB),
+                "rate": done.requests / seconds, "p50": done.latency["50"], "p99": done.latency["99"]}
+
+
+class TwoWorkers(Requests):
+    families, setup = ("l4",), Setup(workers=2)
 
 
 class NewConnections(Work):
     name, title, metrics = "connections", "a new connection for each 1 KB request, 32 at a time", (CPU_CONNECTION, RATE)
 
     def measure(self, contender, seconds):
-        requests, cpu, _ = wrk(contender, seconds, "1k", 32, "-H", "Connection: close")
-        return {"cpu_per_connection": cpu / requests * 1e6, "rate": requests / seconds}
+        done, cpu = wrk(contender, seconds, "1k", 32, "-H", "Connection: close")
+        return {"cpu_per_connection": cpu / done.requests * 1e6, "rate": done.requests / seconds}
 
 
 class Latency(Work):
@@ -107,28 +119,41 @@ class Latency(Work):
     rate, clients = 2000, 10
 
     def measure(self, contender, seconds):
-        log, total = contender.place / "h2load.log", self.rate * seconds
-        log.unlink(missing_ok=True)
-        out, cpu = load(contender, seconds, "h2load", "--h1", f"--rps={self.rate // self.clients}", "-n", total,
-                        "-c", self.clients, f"--log-file={log}", f"http://{contender.address}/1k")
-        rows = [line.split("\t") for line in log.read_text().splitlines()]
-        good = sorted(int(row[2]) for row in rows if row[1] == "200")
-        if len(good) != total:
-            raise Void(f"h2load: {len(good)} of {total} requests were answered with 200")
-        if len(good) / self._span(rows) < 0.95 * self.rate:
-            raise Void(f"h2load: {len(good) / self._span(rows):.0f} requests a second, not {self.rate}")
-        return {"p50": good[len(good) // 2], "p99": good[len(good) * 99 // 100], "cpu_per_request": cpu / total * 1e6}
+        times, cpu = h2load(contender, seconds, self.rate, self.clients)
+        return {"p50": tools.percentile(times, 50), "p99": tools.percentile(times, 99),
+                "cpu_per_request": cpu / len(times) * 1e6}
 
-    @staticmethod
-    def _span(rows):
-        """Seconds from the first start to the last start."""
-        starts = [int(row[0]) for row in rows]
-        return max(max(starts) - min(starts), 1) / 1e6
+
+ROUTE_SCRIPT = """
+local n, i = {count}, 0
+request = function()
+  i = (i + 7919) % n  -- a prime further apart than neighbours: every rule in turn, none next to the one before
+  return wrk.format("GET", "/route/" .. i)
+end
+"""
+
+
+class Routes(Work):
+    """Each request takes another rule of the table, so what finding one costs is in the figure, not only its first."""
+    families, fresh, contenders = ("waypoint",), True, MESHES
+    metrics = (CPU_REQUEST, RATE, RSS)
+
+    def __init__(self, count):
+        self.name, self.title = f"routes-{count}", f"1 KB responses over 32 connections, {count:,} routes"
+        self.count, self.setup = count, Setup(routes=count)
+
+    def measure(self, contender, seconds):
+        script = contender.place / "routes.lua"
+        script.write_text(ROUTE_SCRIPT.format(count=self.count))
+        done, cpu = wrk(contender, seconds, "1k", 32, "-s", script)
+        rss = max(p.rss() for p in contender.processes()) / 1e6
+        return {"cpu_per_request": cpu / done.requests * 1e6, "rate": done.requests / seconds, "rss": rss}
 
 
 class Idle(Work):
     """Each connection has carried one request and then holds still; the processes have done nothing else before."""
     name, title, fresh, metrics, families = "idle", "4,000 idle connections, each", True, (CLIENT_KB, SERVER_KB), ("l4",)
+    contenders = EVERYBODY[1:]
     count = 4000
 
     def measure(self, contender, _seconds):
@@ -153,14 +178,7 @@ class Idle(Work):
 
 class StartUp(Work):
     name, title, fresh, metrics = "start-up", "resident memory after the first request", True, (RSS,)
+    contenders = EVERYBODY[1:]
 
     def measure(self, contender, _seconds):
-        rss = [p.rss() / 1e6 for p in contender.processes()]
-        return {"rss": max(rss)} if rss else {}
-
-
-ALL = (Bulk("bulk-1", "one bulk stream", 1), Bulk("bulk-8", "eight bulk streams", 8),
-       Requests("requests-1", "1 KB responses over one kept connection", "1k", 1),
-       *(Requests(f"requests-{n}", f"1 KB responses over {n} kept connections", "1k", n) for n in (32, 512)),
-       Requests("requests-100k", "100 KB responses over 32 kept connections", "100k", 32),
-       NewConnections(), Latency(), Idle(), StartUp())
+        return {"rss": max(p.rss() for p in contender.processes()) / 1e6}

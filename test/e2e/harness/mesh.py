@@ -5,6 +5,7 @@ import pathlib
 
 from . import objects as k8s
 from .certificates import Authority
+from .process import BINARY
 from .proxies import Waypoint, Ztunnel
 from .topology import Topology
 
@@ -53,16 +54,20 @@ class Mesh:
             proxy.wait_ready()
         return self
 
-    def start_ztunnel(self, index, ready=True):
+    def start_ztunnel(self, index, ready=True, binary=BINARY):
         node = self.topology.nodes[index - 1]
         self.ztunnels[index] = Ztunnel(node, self.identity_flags, self.config, self.place / f"ztunnel-{node.name}.log",
-                                       self.env).start(ready)
-        return self.ztunnels[index]
+                                       self.env)
+        return self._start(self.ztunnels[index], ready, binary)
 
-    def start_waypoint(self, pod, ready=True):
-        self.waypoints[pod.name] = Waypoint(pod, self.identity_flags, self.config, self.place / f"{pod.name}.log",
-                                            self.env).start(ready)
-        return self.waypoints[pod.name]
+    def start_waypoint(self, pod, ready=True, binary=BINARY):
+        self.waypoints[pod.name] = Waypoint(pod, self.identity_flags, self.config, self.place / f"{pod.name}.log", self.env)
+        return self._start(self.waypoints[pod.name], ready, binary)
+
+    @staticmethod
+    def _start(proxy, ready, binary):
+        proxy.binary = binary
+        return proxy.start(ready)
 
     def proxies(self):
         return [*self.ztunnels.values(), *self.waypoints.values()]

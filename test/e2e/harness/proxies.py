@@ -43,12 +43,14 @@ def matches(record, fields):
 class Proxy:
     """One ambientd process, and its ports in the namespace it runs in."""
 
+    binary = BINARY  # another one may be set before start()
+
     def __init__(self, netns, arguments, env, log):
         self.netns, self.arguments, self.env, self.log = netns, arguments, env, log
         self.process = None
 
     def start(self, ready=True, timeout=10):
-        self.process = Process([BINARY, *self.arguments], self.netns, self.env, self.log)
+        self.process = Process([self.binary, *self.arguments], self.netns, self.env, self.log)
         if ready:
             self.wait_ready(timeout)
         return self
