@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "core/ctl_flags.h"
 #include "core/text.h"
 
 namespace ambientd {
@@ -21,6 +22,8 @@ Examples:
   ambientd --mode waypoint --config mesh/ --workload default/waypoint/waypoint
   ambientd --check --config mesh/
       reads the files, prints what is wrong with them, exits
+  ambientd ctl workloads
+      what a running proxy knows; ambientd ctl --help
   ip netns exec a ambientd redirect --apply
       captures the traffic of namespace a
 
@@ -35,6 +38,7 @@ struct Given {
   bool check = false, apply = false, remove = false, print = false;
   CLI::App* redirect = nullptr;
   CLI::App* proxy = nullptr;
+  CLI::App* ctl = nullptr;
   CLI::App* version = nullptr;
   CLI::App* help = nullptr;
 };
@@ -78,6 +82,7 @@ void describe_commands(CLI::App& app, Given& given, Options& options) {
   given.redirect->add_flag("--remove", given.remove, "take them away");
   given.redirect->add_flag("--print", given.print, "show them");
   given.redirect->add_flag("--dns", options.redirect_dns, "capture DNS as well");
+  given.ctl = ctl::describe(app, options.ctl);
   given.version = app.add_subcommand("version", "print the version");
   given.help = app.add_subcommand("help", "print this text");
   given.proxy = app.add_subcommand("proxy", "start as Istio's containers do: proxy ztunnel, proxy waypoint");
@@ -151,6 +156,10 @@ Status take_tuning(const Given& given, Options& options) {
 }
 
 Status take_command(const Given& given, Options& options) {
+  if (given.ctl->parsed()) {
+    if (options.ctl.what.empty()) return wrong("ctl", "say what to show (see ambientd ctl --help)");
+    options.command = Command::ctl;
+  }
   if (given.version->parsed()) options.command = Command::version;
   if (given.help->parsed()) options.command = Command::help;
   if (given.check) options.command = Command::check;
@@ -230,6 +239,7 @@ Result<Options> parse_flags(std::span<const char* const> arguments, const Enviro
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 wants them reversed
   } catch (const CLI::CallForHelp&) {
     options.command = Command::help;
+    options.help = app.help();
     return options;
   } catch (const CLI::ParseError& error) {
     return fail(Errc::invalid, fmt::format("{} (see ambientd --help)", error.what()));

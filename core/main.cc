@@ -13,6 +13,7 @@
 
 #include "config/file_source.h"
 #include "core/admin_ports.h"
+#include "core/ctl.h"
 #include "core/demo_ca.h"
 #include "core/file_signer.h"
 #include "core/flags.h"
@@ -375,11 +376,17 @@ int command(const Options& options) {
     case Command::redirect_print:
       std::fputs(l4::redirect::print({options.redirect_dns}).c_str(), stdout);
       return 0;
+    case Command::ctl: {
+      Result<std::string> shown = ctl::run(options.ctl);
+      if (!shown) return complain(shown.error());
+      std::fwrite(shown->data(), 1, shown->size(), stdout);
+      return 0;
+    }
     case Command::version:
       std::puts(version_line(options.istio_version).c_str());
       return 0;
     case Command::help:
-      std::fputs(help_text().c_str(), stdout);
+      std::fputs((options.help.empty() ? help_text() : options.help).c_str(), stdout);
       return 0;
   }
   return 1;

@@ -16,7 +16,16 @@ namespace ambientd {
 
 enum class Mode : uint8_t { ztunnel, waypoint };
 
-enum class Command : uint8_t { run, check, redirect_apply, redirect_remove, redirect_print, version, help };
+enum class Command : uint8_t {
+  run,
+  check,
+  redirect_apply,
+  redirect_remove,
+  redirect_print,
+  ctl,
+  version,
+  help
+};
 
 // Who somebody is: `namespace/name/service-account`.
 struct WorkloadName {
@@ -47,6 +56,18 @@ struct IdentityFiles {
   std::string ca_dir = "/run/ambientd/ca";
 };
 
+// `ambientd ctl`: what to show, of whom, how.
+struct CtlOptions {
+  std::string what;                         // workloads, services, …: the names of core/ctl_flags.cc
+  std::string address = "localhost:15000";  // of an admin port
+  std::string file;                         // a saved dump instead; `-`: standard input
+  std::string output = "table";             // or json, yaml
+  std::string ns;                           // only of this namespace
+  bool raw = false;                         // connections: addresses instead of names
+  std::string log_level, log_workload;
+  bool log_reset = false;
+};
+
 struct Http2Options {
   uint32_t stream_window = 4 << 20;       // bytes; a waypoint's default is 1 MiB
   uint32_t connection_window = 16 << 20;  // bytes
@@ -55,6 +76,8 @@ struct Http2Options {
 
 struct Options {
   Command command = Command::run;
+  std::string help;  // of the subcommand that was asked about; empty: of all
+  CtlOptions ctl;
   bool redirect_dns = false;
 
   Mode mode = Mode::ztunnel;

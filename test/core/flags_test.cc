@@ -273,3 +273,29 @@ TEST_CASE("the version line has ztunnel's form") {
   CHECK(version_line("1.2.3").starts_with("version.BuildInfo{Version:\"0.1.0\", GitRevision:\""));
   CHECK(version_line("1.2.3").find("IstioVersion:\"1.2.3\"") != std::string::npos);
 }
+
+TEST_CASE("ctl says what to show, of whom and how") {
+  Options options = good({"ctl", "workloads"});
+  CHECK(options.command == Command::ctl);
+  CHECK(options.ctl.what == "workloads");
+  CHECK(options.ctl.address == "localhost:15000");
+  CHECK(options.ctl.output == "table");
+  options = good({"ctl", "--address", "127.0.0.1:9", "connection", "-o", "yaml", "-n", "demo", "--raw"});
+  CHECK(options.ctl.what == "connections");
+  CHECK(options.ctl.address + options.ctl.output + options.ctl.ns == "127.0.0.1:9yamldemo");
+  CHECK(options.ctl.raw);
+  CHECK(good({"ctl", "policies", "--file", "dump.json"}).ctl.file == "dump.json");
+  options = good({"ctl", "log", "--workload", "a/b", "--level", "debug", "--reset"});
+  CHECK(options.ctl.log_workload + options.ctl.log_level == "a/bdebug");
+  CHECK(options.ctl.log_reset);
+  options = good({"ctl", "log", "--help"});
+  CHECK(options.command == Command::help);
+  CHECK(options.help.find("--workload") != std::string::npos);
+}
+
+TEST_CASE("ctl without a sense is an error with the next step") {
+  CHECK(problem({"ctl"}).find("ctl: say what to show (see ambientd ctl --help)") != std::string::npos);
+  CHECK(problem({"ctl", "pods"}).find("unknown command: pods") != std::string::npos);
+  CHECK(problem({"ctl", "workloads", "-o", "xml"}).find("table") != std::string::npos);
+  CHECK(problem({"ctl", "services", "--raw"}).find("--raw") != std::string::npos);
+}
