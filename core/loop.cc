@@ -157,14 +157,14 @@ void Loop::drain() {
   rearm_timer();
 }
 
-std::vector<uint8_t> Loop::take_buffer() {
+Buffer Loop::take_buffer() {
   if (spare_buffers_.empty()) return {};
-  std::vector<uint8_t> buffer = std::move(spare_buffers_.back());
+  Buffer buffer = std::move(spare_buffers_.back());
   spare_buffers_.pop_back();
   return buffer;
 }
 
-void Loop::give_buffer(std::vector<uint8_t> buffer) {
+void Loop::give_buffer(Buffer buffer) {
   static constexpr size_t kSpares = 4;
   if (buffer.capacity() == 0 || spare_buffers_.size() >= kSpares) return;
   buffer.clear();

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/list.h"
 #include "core/scratch.h"
 #include "core/task.h"
@@ -64,13 +65,13 @@ class Loop {
   uint64_t now_ms() const { return uv_now(&uv_); }  // monotonic, as of this turn
   void set_timer(Timer& timer, uint64_t after_ms);
 
-  Scratch& rx() { return rx_; }                   // raw bytes from sockets
-  Scratch& plain() { return plain_; }             // bytes TLS has decrypted
-  std::vector<uint8_t>& wire() { return wire_; }  // encrypted bytes on their way out within one call
+  Scratch& rx() { return rx_; }        // raw bytes from sockets
+  Scratch& plain() { return plain_; }  // bytes TLS has decrypted
+  Buffer& wire() { return wire_; }     // encrypted bytes on their way out within one call
 
   // Write buffers go round between the connections that have something to send, so an idle one holds none.
-  std::vector<uint8_t> take_buffer();
-  void give_buffer(std::vector<uint8_t> buffer);
+  Buffer take_buffer();
+  void give_buffer(Buffer buffer);
 
   // Resumes the caller after everything that was ready in this turn has run.
   class TurnEnd {
@@ -157,8 +158,8 @@ class Loop {
   Root* current_root_ = nullptr;
   Scratch rx_{256 << 10};
   Scratch plain_{288 << 10};  // what one fill of rx can decrypt to, and a record kept from before
-  std::vector<uint8_t> wire_;
-  std::vector<std::vector<uint8_t>> spare_buffers_;
+  Buffer wire_;
+  std::vector<Buffer> spare_buffers_;
   Budget queued_;
   std::mutex mutex_;
   std::vector<std::move_only_function<void()>> posted_;  // guarded by mutex_

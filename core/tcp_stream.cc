@@ -32,26 +32,51 @@ bool TcpStream::poll_read(Result<Chunk>& out) {
     return false;
   }
   std::span<uint8_t> room = Loop::current().rx().take();
-  ssize_t n = recv(fd_.get(), room.data(), room.size(), 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-    poll_.not_readable();
-    poll_.want_read();
-    return false;
-  }
-  if (n < 0) {
-    error_ = os_error(Errc::reset, "receive", errno);
-    out = fail(*error_);
+  iovec piece{room.data(), room.size()};
+  Result<Arrived> got = receive({&piece, 1});
+  if (!got) {
+    out = fail(std::move(got.error()));
     return true;
   }
-  if (n == 0) {
-    eof_ = true;
+  if (got->eof) {
     out = Chunk{.eof = true};
     return true;
   }
-  // One recv() a turn, whatever is left: a fast sender must not keep the loop from its other sockets.
-  poll_.not_readable();
-  loan_.take(room.first(static_cast<size_t>(n)), Loop::current().rx());
+  if (got->n == 0) {
+    poll_.want_read();
+    return false;
+  }
+  loan_.take(room.first(got->n), Loop::current().rx());
   return loan_.lend(out);
+}
+
+Result<TcpStream::Arrived> TcpStream::receive(std::span<const iovec> room) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(room.data());
+  message.msg_iovlen = room.size();
+  ssize_t n = recvmsg(fd_.get(), &message, 0);
+  // One call a turn, whatever is left: a fast sender must not keep the loop from its other sockets.
+  poll_.not_readable();
+  if (n > 0) return Arrived{static_cast<size_t>(n), false};
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Arrived{};
+  if (n < 0) {
+    error_ = os_error(Errc::reset, "receive", errno);
+    return fail(*error_);
+  }
+  eof_ = true;
+  return Arrived{0, true};
+}
+
+Status TcpStream::ReadableAwaiter::await_resume() const {
+  if (stream_.error_) return fail(*stream_.error_);
+  return {};
+}
+
+Result<TcpStream::Arrived> TcpStream::read_into(std::span<const iovec> room) {
+  if (error_) return fail(*error_);
+  if (eof_) return Arrived{0, true};
+  if (!poll_.readable()) return Arrived{};
+  return receive(room);
 }
 
 void TcpStream::consume(size_t n) { loan_.consume(n); }
@@ -93,6 +118,11 @@ void TcpStream::close(Errc why) {
   set_reset_on_close(fd_.get());
   reader_.wake();
   writer_.wake();
+}
+
+bool TcpStream::at_end() const {
+  uint8_t byte;
+  return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 bool TcpStream::hung_up() const {

@@ -24,6 +24,29 @@ class TcpStream final : public Stream {
   // An unclean end: pending waits resolve, and the peer sees RST rather than a complete-looking end.
   void close(Errc why) override;
 
+  // For who reads into memory of its own, instead of read(). co_await readable() → Status: read_into() is
+  // worth calling; then that: what came (n == 0 without eof: nothing yet), into `room` from its front.
+  class ReadableAwaiter {
+   public:
+    explicit ReadableAwaiter(TcpStream& stream) : stream_(stream) {}
+    bool await_ready() const { return stream_.error_ || stream_.poll_.readable(); }
+    void await_suspend(std::coroutine_handle<> handle) {
+      stream_.reader_.arm(handle);
+      stream_.poll_.want_read();
+    }
+    Status await_resume() const;
+
+   private:
+    TcpStream& stream_;
+  };
+  [[nodiscard]] ReadableAwaiter readable() { return ReadableAwaiter(*this); }
+  struct Arrived {
+    size_t n = 0;  // bytes
+    bool eof = false;
+  };
+  Result<Arrived> read_into(std::span<const iovec> room);
+  bool at_end() const;  // everything was read and the peer has finished its direction
+
   // True when the peer is gone for good (reset, or closed both ways), without reading anything.
   bool hung_up() const;
   int fd() const { return fd_.get(); }
@@ -31,6 +54,7 @@ class TcpStream final : public Stream {
  private:
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
+  Result<Arrived> receive(std::span<const iovec> room);
 
   Fd fd_;
   Poll poll_;

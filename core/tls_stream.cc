@@ -64,8 +64,7 @@ int TlsStream::bio_read(BIO* bio, char* out, size_t n, size_t* got) {
 }
 
 int TlsStream::bio_write(BIO*, const char* data, size_t n, size_t* put) {
-  std::vector<uint8_t>& wire = Loop::current().wire();
-  wire.insert(wire.end(), data, data + n);
+  Loop::current().wire().append(data, n);
   *put = n;
   return 1;
 }
@@ -88,7 +87,7 @@ TlsStream::Fill TlsStream::fill() {
 
 // Everything OpenSSL wrote in one call lies in the loop's wire buffer; it leaves in one send().
 bool TlsStream::flush() {
-  std::vector<uint8_t>& wire = Loop::current().wire();
+  Buffer& wire = Loop::current().wire();
   iovec pieces[2] = {out_.iov(), {wire.data(), wire.size()}};
   size_t want = pieces[0].iov_len + pieces[1].iov_len;
   size_t sent = 0;
@@ -104,14 +103,30 @@ bool TlsStream::flush() {
     }
     sent = n > 0 ? static_cast<size_t>(n) : 0;
   }
-  size_t from_kept = std::min(sent, pieces[0].iov_len), from_wire = sent - from_kept;
-  if (from_kept > 0) out_.drop(from_kept);
-  if (from_wire < wire.size()) out_.append(wire.data() + from_wire, wire.size() - from_wire);
-  wire.clear();
+  size_t from_kept = std::min(sent, pieces[0].iov_len);
+  wire.drop(sent - from_kept);
+  keep_unsent(from_kept);
   if (out_.empty()) return true;
   poll_.not_writable();
   poll_.want_write();
   return false;
+}
+
+// A large rest stays where it is: the connection takes the buffer over, and gives it back when it is out.
+void TlsStream::keep_unsent(size_t sent_of_kept) {
+  Loop& loop = Loop::current();
+  Buffer& wire = loop.wire();
+  if (sent_of_kept > 0 && sent_of_kept == out_.size()) {
+    loop.give_buffer(out_.release());
+  } else if (sent_of_kept > 0) {
+    out_.drop(sent_of_kept);
+  }
+  if (out_.empty() && wire.size() > wire.capacity() / 4) {
+    out_.adopt(std::exchange(wire, loop.take_buffer()));
+  } else {
+    out_.append(wire.data(), wire.size());
+  }
+  wire.clear();
 }
 
 struct TlsStream::Readable {

@@ -61,6 +61,7 @@ class TlsStream final : public Stream, private Drain {
   bool decrypt();  // what was received, into the plain buffer; false: nothing readable came of it
   bool encrypt(const iovec& piece);
   bool flush();  // sends what OpenSSL wrote; false: some is left
+  void keep_unsent(size_t sent_of_kept);
   void fail_with(Error error);
   void rekey_if_due(size_t bytes);
 

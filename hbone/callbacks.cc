@@ -36,7 +36,8 @@ struct Callbacks {
   static ssize_t send(nghttp2_session*, const uint8_t* data, size_t n, int, void* user) {
     Session& s = session(user);
     if (s.batch_.size() + n > kMaxBacklog) return NGHTTP2_ERR_WOULDBLOCK;
-    s.batch_.insert(s.batch_.end(), data, data + n);
+    if (s.slots_.filled) return NGHTTP2_ERR_CALLBACK_FAILURE;  // all else was framed before they were offered
+    s.batch_.append(data, n);
     return static_cast<ssize_t>(n);
   }
 
@@ -54,7 +55,9 @@ struct Callbacks {
     if (!e && session(user).error_) return NGHTTP2_ERR_DEFERRED;
     if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);
     size_t left = e->pending_left_;
-    size_t n = std::min({left, length, session(user).room()});
+    const Slots& slots = session(user).slots_;
+    size_t n =
+        slots.filled ? std::min({left, length, slots.size}) : std::min({left, length, session(user).room()});
     if (n > 0) {
       *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
       return static_cast<ssize_t>(n);
@@ -80,9 +83,16 @@ struct Callbacks {
   static int send_data(nghttp2_session* h2, nghttp2_frame* frame, const uint8_t* head, size_t length,
                        nghttp2_data_source*, void* user) {
     Exchange* e = exchange(h2, frame->hd.stream_id);
-    std::vector<uint8_t>& batch = session(user).batch_;
+    Session& s = session(user);
+    Buffer& batch = s.batch_;
     if (!e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
-    batch.insert(batch.end(), head, head + 9);
+    batch.append(head, 9);
+    if (s.slots_.filled) {
+      if (length != std::min(e->pending_left_, s.slots_.size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+      batch.grow(length);
+      e->pending_left_ -= length;
+      return 0;
+    }
     size_t skip = total(e->pending_) - e->pending_left_;
     for (const iovec& piece : e->pending_) {
       if (skip >= piece.iov_len) {
@@ -91,7 +101,7 @@ struct Callbacks {
       }
       size_t n = std::min(length, piece.iov_len - skip);
       const auto* from = static_cast<const uint8_t*>(piece.iov_base) + skip;
-      batch.insert(batch.end(), from, from + n);
+      batch.append(from, n);
       e->pending_left_ -= n;
       length -= n;
       skip = 0;

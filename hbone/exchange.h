@@ -46,6 +46,24 @@ class Exchange final : public Stream, public Listed<Exchange> {
   // Ends our direction with trailers instead of finish().
   void finish_with(Headers trailers);
 
+  // Writing without a copy: where the next bytes to send may be put, in order, at most `most` of them. Empty
+  // while there is no window or no room (then writer_ is woken). Valid until the next call on the session.
+  std::span<const iovec> room(size_t most);
+  Status fill(size_t n);  // the first n bytes of it were put there: sends them
+  bool may_send();        // room() is worth calling; false: writer_ is woken when it is
+  // co_await has_room() → Status: room() is worth calling. Errors: as of a write.
+  class RoomAwaiter {
+   public:
+    explicit RoomAwaiter(Exchange& exchange) : exchange_(exchange) {}
+    bool await_ready() { return exchange_.error_ || !exchange_.open_ || exchange_.may_send(); }
+    void await_suspend(std::coroutine_handle<> handle) { exchange_.writer_.arm(handle); }
+    Status await_resume() const;
+
+   private:
+    Exchange& exchange_;
+  };
+  [[nodiscard]] RoomAwaiter has_room() { return RoomAwaiter(*this); }
+
   void consume(size_t n) override;
   void finish() override;
   void close(Errc why) override;  // RST_STREAM with the code that fits `why`
@@ -70,7 +88,8 @@ class Exchange final : public Stream, public Listed<Exchange> {
   void ended_by_peer(uint32_t code);  // the HTTP/2 stream is closed
   void fail_with(Error error);
   void grow_window(size_t drained);
-  void let_go();  // nghttp2 has let go of it
+  size_t send_window() const;  // bytes
+  void let_go();               // nghttp2 has let go of it
   uint32_t reset_code() const;
 
   Session& session_;

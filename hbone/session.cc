@@ -186,7 +186,7 @@ Task<void> Session::write_loop() {
         last = true;
         break;
       }
-      batch_.erase(batch_.begin(), batch_.begin() + static_cast<ptrdiff_t>(*taken));
+      batch_.drop(*taken);
       release_writers();
     }
     if (last) break;

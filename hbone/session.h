@@ -56,6 +56,14 @@ struct Limits {
   bool enable_connect_protocol = false;  // RFC 8441
 };
 
+// Room for DATA at the end of the batch that a socket is read into (splice.h): pieces as large as the peer
+// takes in one frame, nine bytes for its header before each.
+struct Slots {
+  std::array<iovec, 16> pieces;
+  size_t size = 0;      // bytes of a piece
+  bool filled = false;  // they hold bytes that are being framed
+};
+
 // Counts that metrics read; one writer, the session's loop.
 struct SessionCounts {
   uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
@@ -106,6 +114,7 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   bool frame();         // lets nghttp2 fill the batch; false: the session is broken
   void mark_dirty();    // something is to be sent this turn
   size_t room() const;  // bytes of DATA the batch still takes
+  std::span<const iovec> slots(size_t window);
   void wait_for_room(Exchange& exchange);
   void release_writers();
 
@@ -136,7 +145,8 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   OnRequest on_request_;
   nghttp2_session* h2_ = nullptr;
 
-  std::vector<uint8_t> batch_;  // framed, not yet taken by the transport
+  Buffer batch_;  // framed, not yet taken by the transport
+  Slots slots_;   // at its end, while an exchange's bytes are read straight into it
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
   Scratch* home_ = nullptr;           // where fresh DATA lies

@@ -6,12 +6,12 @@
 
 #include "core/deadline.h"
 #include "core/log.h"
-#include "core/relay.h"
 #include "core/tcp_stream.h"
 #include "core/tls.h"
 #include "core/tls_stream.h"
 #include "hbone/connect.h"
 #include "hbone/exchange.h"
+#include "hbone/splice.h"
 #include "l4/baggage.h"
 #include "l4/outcome.h"
 #include "l4/validate.h"
@@ -128,7 +128,7 @@ Task<Status> carry(Peer& peer, Exchange& exchange, const Offer& offer, Scope& sc
   scope.add(app);
   Status accepted = accept(exchange, peer.pod.worker, *offer.self);
   if (!accepted) co_return accepted;
-  Status ended = co_await relay(exchange, app, live.report.bytes);
+  Status ended = co_await hbone::splice(app, exchange, live.report.bytes.b_to_a, live.report.bytes.a_to_b);
   if (scope.closed()) co_return fail(*scope.why());
   if (!ended && !is_clean_end(ended.error().code)) co_return ended;
   co_return Status{};

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "core/deadline.h"
-#include "core/relay.h"
 #include "core/tcp_stream.h"
+#include "hbone/splice.h"
 #include "hbone/tunnel.h"
 #include "l4/baggage.h"
 #include "l4/outcome.h"
@@ -89,7 +89,7 @@ Task<Status> relay_call(PodWorker& pod, TcpStream& app, const Captured& call, Sc
   if (!upstream) co_return fail(scope.explain(std::move(upstream.error())));
   scope.add(app);
   scope.add(**upstream);
-  Status ended = co_await relay(app, **upstream, bytes);
+  Status ended = co_await hbone::splice(app, **upstream, bytes.a_to_b, bytes.b_to_a);
   if (scope.closed()) co_return fail(*scope.why());
   if (!ended && !is_clean_end(ended.error().code)) co_return ended;
   co_return Status{};
