@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/loop.h"
 
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <cassert>
+#include <climits>
 #include <utility>
+
+#include "core/poll.h"
 
 namespace ambientd {
 namespace {
@@ -71,31 +79,58 @@ Loop::Loop() : timers_(uv_hrtime() / 1000000) {
   uv_loop_init(&uv_);
   async_ = make<uv_async_t>(this);
   uv_async_init(&uv_, async_, [](uv_async_t* h) { static_cast<Loop*>(h->data)->run_posted(); });
-  timer_ = make<uv_timer_t>(this);
-  uv_timer_init(&uv_, timer_);
-  prepare_ = make<uv_prepare_t>(this);
-  uv_prepare_init(&uv_, prepare_);
-  uv_prepare_start(prepare_, [](uv_prepare_t* h) { static_cast<Loop*>(h->data)->drain(); });
-  check_ = make<uv_check_t>(this);
-  uv_check_init(&uv_, check_);
-  uv_check_start(check_, [](uv_check_t* h) { static_cast<Loop*>(h->data)->drain(); });
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event of_libuv{.events = EPOLLIN, .data = {.ptr = this}};
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, uv_backend_fd(&uv_), &of_libuv);
 }
 
 Loop::~Loop() {
   drop_posted();
-  // A story that never ended is abandoned where it waits; its sockets must not keep us here.
+  close(epoll_);
   uv_walk(&uv_, [](uv_handle_t* each, void*) { uv_unref(each); }, nullptr);
   destroy(async_);
-  destroy(timer_);
-  destroy(prepare_);
-  destroy(check_);
   while (uv_run(&uv_, UV_RUN_NOWAIT) != 0) {
   }
   uv_loop_close(&uv_);
   this_loop = nullptr;
 }
 
-void Loop::run() { uv_run(&uv_, UV_RUN_DEFAULT); }
+void Loop::run() {
+  stopped_ = false;
+  while (!stopped_) {
+    drain();
+    wait();
+  }
+  drain();
+}
+
+void Loop::wait() {
+  std::array<epoll_event, 256> events;
+  int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout());
+  uv_update_time(&uv_);
+  for (int i = 0; i < n; ++i) {
+    if (void* who = events[static_cast<size_t>(i)].data.ptr; who != this)
+      static_cast<Poll*>(who)->on_event(events[static_cast<size_t>(i)].events);
+  }
+  // After the sockets: a message may end whatever they woke. libuv also registers what it watches here.
+  bool libuv = std::any_of(events.begin(), events.begin() + std::max(n, 0),
+                           [this](const epoll_event& each) { return each.data.ptr == this; });
+  if (libuv || uv_backend_timeout(&uv_) == 0) uv_run(&uv_, UV_RUN_NOWAIT);
+}
+
+int Loop::timeout() const {
+  int libuv = uv_backend_timeout(&uv_);
+  std::optional<uint64_t> next = timers_.next(now_ms());
+  int ours = next ? static_cast<int>(std::min<uint64_t>(*next, INT_MAX)) : -1;
+  if (libuv < 0 || ours < 0) return std::max(libuv, ours);
+  return std::min(libuv, ours);
+}
+
+bool Loop::watch(int fd, Poll& poll, uint32_t before, uint32_t now) {
+  int what = now == 0 ? EPOLL_CTL_DEL : before == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  epoll_event event{.events = now, .data = {.ptr = &poll}};
+  return epoll_ctl(epoll_, what, fd, &event) == 0;
+}
 
 void Loop::stop() {
   std::lock_guard lock(mutex_);
@@ -125,7 +160,7 @@ void Loop::run_posted() {
     stop = std::exchange(stopping_, false);
   }
   for (std::move_only_function<void()>& each : work) each();
-  if (stop) uv_stop(&uv_);
+  if (stop) stopped_ = true;
 }
 
 void Loop::spawn(std::string name, Task<void> story) {
@@ -154,7 +189,6 @@ void Loop::drain() {
     current_root_ = nullptr;
     running_.clear();
   }
-  rearm_timer();
 }
 
 Buffer Loop::take_buffer() {
@@ -192,17 +226,5 @@ Loop::Holder* Loop::Budget::largest() {
 }
 
 void Loop::set_timer(Timer& timer, uint64_t after_ms) { timers_.set(timer, now_ms(), after_ms); }
-
-void Loop::rearm_timer() {
-  std::optional<uint64_t> next = timers_.next(now_ms());
-  uint64_t due = next ? now_ms() + *next : 0;
-  if (due == timer_due_ms_ || (timer_due_ms_ > now_ms() && due > timer_due_ms_)) return;  // early is harmless
-  timer_due_ms_ = due;
-  if (!next) {
-    uv_timer_stop(timer_);
-    return;
-  }
-  uv_timer_start(timer_, [](uv_timer_t* h) { static_cast<Loop*>(h->data)->timer_due_ms_ = 0; }, *next, 0);
-}
 
 }  // namespace ambientd

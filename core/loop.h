@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread's event loop: libuv for sockets, a ready queue for coroutines, a timer wheel, shared buffers.
-// Everything on a loop belongs to its thread; post() and stop() are the only calls another thread may make.
+// One thread's event loop: an epoll set for sockets, libuv for all else a program waits for (messages between
+// threads, signals, files, names, work on other threads), a ready queue for coroutines, a timer wheel, shared
+// buffers. Everything on a loop belongs to its thread; post() and stop() are the only calls another thread
+// may make.
 //
-// A turn: libuv's callbacks only mark and wake; then the ready queue runs until it is empty; then the waits
-// for the turn's end are released (open write batches go out there, gathered from the whole turn), and again
-// until nothing is left to run.
+// A turn: events only mark and wake; then the ready queue runs until it is empty; then the waits for the
+// turn's end are released (open write batches go out there, gathered from the whole turn), and again until
+// nothing is left to run.
+//
+// Sockets are not uv_poll handles because those cost a new connection eight more system calls and 160 bytes.
+// libuv is embedded the way it provides for: its own descriptor is a member of our set, and it runs when that
+// is ready.
 #pragma once
 
 #include <uv.h>
@@ -43,6 +49,8 @@ class Root : public Listed<Root> {
   uint64_t started_ms_;
 };
 
+class Poll;
+
 class Loop {
  public:
   Loop();
@@ -63,6 +71,9 @@ class Loop {
 
   uv_loop_t* uv() { return &uv_; }
   uint64_t now_ms() const { return uv_now(&uv_); }  // monotonic, as of this turn
+  // What `poll` wants to hear of its descriptor: EPOLLIN, EPOLLOUT, both; 0 ends it. False when the kernel
+  // refuses.
+  bool watch(int fd, Poll& poll, uint32_t before, uint32_t now);
   void set_timer(Timer& timer, uint64_t after_ms);
 
   Scratch& rx() { return rx_; }        // raw bytes from sockets
@@ -141,17 +152,15 @@ class Loop {
     Root* root;
   };
   void drain();
-  void rearm_timer();
+  void wait();
+  int timeout() const;  // milliseconds; -1: until something happens
   void run_posted();
   void drop_posted();
 
   uv_loop_t uv_;
   uv_async_t* async_;
-  uv_timer_t* timer_;
-  uv_prepare_t* prepare_;
-  uv_check_t* check_;
+  int epoll_;
   Timers timers_;
-  uint64_t timer_due_ms_ = 0;  // when timer_ will fire; 0: it is not set
   std::vector<Ready> ready_, running_;
   List<Waiter> late_;
   List<Root> roots_;
@@ -164,6 +173,7 @@ class Loop {
   std::mutex mutex_;
   std::vector<std::move_only_function<void()>> posted_;  // guarded by mutex_
   bool stopping_ = false;                                // guarded by mutex_
+  bool stopped_ = false;
 };
 
 // A coroutine may sleep on the wheel: co_await Sleep(ms).

@@ -1,56 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/poll.h"
 
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
 #include "core/loop.h"
 
 namespace ambientd {
 
-Poll::Poll(int fd, Waiter* reader, Waiter* writer, Drain* drain)
-    : handle_(new uv_poll_t), reader_(reader), writer_(writer), drain_(drain) {
-  uv_poll_init(Loop::current().uv(), handle_, fd);
-  handle_->data = this;
-}
+void Poll::want_read() { update(registered_ | EPOLLIN); }
 
-Poll::~Poll() {
-  handle_->data = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(handle_),
-           [](uv_handle_t* closed) { delete reinterpret_cast<uv_poll_t*>(closed); });
-}
+void Poll::want_write() { update(registered_ | EPOLLOUT); }
 
-void Poll::want_read() { update(registered_ | UV_READABLE); }
-
-void Poll::want_write() { update(registered_ | UV_WRITABLE); }
-
-void Poll::update(int events) {
+void Poll::update(uint32_t events) {
   if (events == registered_) return;
+  bool watched = Loop::current().watch(fd_, *this, registered_, events);
   registered_ = events;
-  if (events == 0) {
-    uv_poll_stop(handle_);
-  } else {
-    uv_poll_start(handle_, events, on_event);
-  }
+  if (watched || events == 0) return;
+  // No memory, or fs.epoll.max_user_watches is reached: nobody would ever wake who waits. The connection
+  // ends.
+  registered_ = 0;
+  ::shutdown(fd_, SHUT_RDWR);
+  on_event(EPOLLHUP);
 }
 
-void Poll::on_event(uv_poll_t* handle, int status, int events) {
-  Poll* self = static_cast<Poll*>(handle->data);
-  if (!self) return;
-  if (status < 0) {  // libuv has stopped it; recv or send will tell the error
-    self->registered_ = 0;
-    events = UV_READABLE | UV_WRITABLE;
+void Poll::on_event(uint32_t events) {
+  if (events & (EPOLLERR | EPOLLHUP)) events |= EPOLLIN | EPOLLOUT;  // recv or send will tell
+  uint32_t keep = registered_;
+  if (events & EPOLLIN) {
+    readable_ = true;
+    if (!reader_ || !reader_->waiting()) keep &= ~static_cast<uint32_t>(EPOLLIN);
+    if (reader_) reader_->wake();
   }
-  int keep = self->registered_;
-  if (events & UV_READABLE) {
-    self->readable_ = true;
-    if (!self->reader_ || !self->reader_->waiting()) keep &= ~UV_READABLE;
-    if (self->reader_) self->reader_->wake();
+  if (events & EPOLLOUT) {
+    writable_ = true;
+    bool drained = !drain_ || drain_->drain();
+    if (drained) keep &= ~static_cast<uint32_t>(EPOLLOUT);  // writing rarely blocks twice in a row
+    if (drained && writer_) writer_->wake();
   }
-  if (events & UV_WRITABLE) {
-    self->writable_ = true;
-    bool drained = !self->drain_ || self->drain_->drain();
-    if (drained) keep &= ~UV_WRITABLE;  // writing rarely blocks twice in a row
-    if (drained && self->writer_) self->writer_->wake();
-  }
-  self->update(keep);
+  update(keep);
 }
 
 }  // namespace ambientd

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readiness of one file descriptor on this thread's loop. It keeps the kernel registration in step with what
 // is waited for, lazily: an event nobody waits for is remembered and unregistered, because a level-triggered
-// descriptor that is paused or dead would spin the loop. The descriptor outlives its Poll.
+// descriptor that is paused or dead would spin the loop. The descriptor outlives its Poll, unless forget() is
+// called when it is about to be closed.
 #pragma once
 
-#include <uv.h>
+#include <cstdint>
 
 #include "core/wait.h"
 
@@ -22,8 +23,9 @@ class Drain {
 class Poll {
  public:
   // Woken when its event comes; any may be null when it is never waited for.
-  Poll(int fd, Waiter* reader, Waiter* writer, Drain* drain = nullptr);
-  ~Poll();
+  Poll(int fd, Waiter* reader, Waiter* writer, Drain* drain = nullptr)
+      : fd_(fd), reader_(reader), writer_(writer), drain_(drain) {}
+  ~Poll() { update(0); }
   Poll(const Poll&) = delete;
 
   bool readable() const { return readable_; }
@@ -32,16 +34,18 @@ class Poll {
   void not_writable() { writable_ = false; }
   void want_read();  // wake the reader when something can be read (or the descriptor failed)
   void want_write();
+  void forget() { registered_ = 0; }  // closing the descriptor unregisters it
 
  private:
-  static void on_event(uv_poll_t* handle, int status, int events);
-  void update(int events);
+  friend class Loop;
+  void on_event(uint32_t events);
+  void update(uint32_t events);
 
-  uv_poll_t* handle_;
+  int fd_;
+  uint32_t registered_ = 0;  // EPOLLIN | EPOLLOUT as the kernel has it
   Waiter* reader_;
   Waiter* writer_;
   Drain* drain_;
-  int registered_ = 0;  // UV_READABLE | UV_WRITABLE as the kernel has it
   bool readable_ = false;
   bool writable_ = true;
 };

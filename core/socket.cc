@@ -138,7 +138,11 @@ Task<Result<Fd>> connect(Fd fd, SockAddr to, Scope& scope) {
   sockaddr_storage sa;
   socklen_t size = to.to(sa);
   std::string what = "connect " + to.str();
-  int err = ::connect(fd.get(), reinterpret_cast<sockaddr*>(&sa), size) == 0 ? 0 : errno;
+  auto attempt = [&] { return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&sa), size) == 0 ? 0 : errno; };
+  int err = attempt();
+  // The application is on this host: by now it has answered, but only the second call may say so.
+  if (err == EINPROGRESS) err = attempt();
+  if (err == EALREADY) err = EINPROGRESS;
   if (err == EINPROGRESS) {
     Connecting pending(fd.get());
     pending.poll.not_writable();

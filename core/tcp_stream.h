@@ -17,7 +17,7 @@ namespace ambientd {
 class TcpStream final : public Stream {
  public:
   explicit TcpStream(Fd fd) : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_) {}
-  ~TcpStream() override = default;
+  ~TcpStream() override { poll_.forget(); }
 
   void consume(size_t n) override;
   void finish() override;

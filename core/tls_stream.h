@@ -26,7 +26,7 @@ class TlsStream final : public Stream, private Drain {
   // scope.
   static Task<Result<std::unique_ptr<TlsStream>>> handshake(Fd fd, SslPtr ssl, Scope& scope);
 
-  ~TlsStream() override = default;
+  ~TlsStream() override { poll_.forget(); }
 
   void consume(size_t n) override;
   void finish() override;
