@@ -4,28 +4,52 @@
 namespace ambientd {
 namespace {
 
-Status give_up(Stream& a, Stream& b, Error error) {
+enum class Next { again, wait_read, wait_write, ended };
+
+Next give_up(Stream& a, Stream& b, Error error, Status& status) {
   a.close(error.code);
   b.close(error.code);
-  return fail(std::move(error));
+  status = fail(std::move(error));
+  return Next::ended;
+}
+
+// One read and one write; `status` is set when it ended with an error. Not inlined, or its locals would
+// live in the frame of every pump that waits.
+[[gnu::noinline]] Next step(Stream& from, Stream& to, uint64_t& bytes, Status& status) {
+  Result<Chunk> chunk;
+  if (!from.try_read(chunk)) return Next::wait_read;
+  if (!chunk) return give_up(from, to, std::move(chunk.error()), status);
+  if (chunk->eof) {
+    to.finish();
+    return Next::ended;
+  }
+  if (chunk->data.empty()) return Next::again;
+  Result<size_t> taken;
+  if (!to.try_write(chunk->data, taken)) return Next::wait_write;
+  if (!taken) return give_up(from, to, std::move(taken.error()), status);
+  bytes += *taken;
+  from.consume(*taken);
+  return Next::again;
 }
 
 }  // namespace
 
 Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) {
+  Status status;
   for (;;) {
-    Result<Chunk> chunk = co_await from.read();
-    if (!chunk) co_return give_up(from, to, std::move(chunk.error()));
-    if (chunk->eof) break;
-    if (chunk->data.empty()) continue;
-    Result<size_t> taken = co_await to.write(chunk->data);
-    if (!taken) co_return give_up(from, to, std::move(taken.error()));
-    if (*taken == 0) continue;
-    bytes += *taken;
-    from.consume(*taken);
+    switch (step(from, to, bytes, status)) {
+      case Next::again:
+        break;
+      case Next::wait_read:
+        co_await from.until_read();
+        break;
+      case Next::wait_write:
+        co_await to.until_written();
+        break;
+      case Next::ended:
+        co_return status;
+    }
   }
-  to.finish();
-  co_return Status{};
 }
 
 Task<Status> relay(Stream& a, Stream& b, Relayed& bytes) {

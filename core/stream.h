@@ -78,6 +78,22 @@ class Stream : public Closable {
   // → Result<size_t>: how many bytes were taken, in order; 0 after a wait (see WriteAwaiter). A transport
   // (TCP, TLS, a tunnel) that is given nothing comes back once it holds no bytes of earlier writes.
   [[nodiscard]] WriteAwaiter write(std::span<const iovec> data) { return WriteAwaiter(*this, data); }
+  // The same for a pump, whose steps are plain functions so that its frame stays small: try_…() is the first
+  // half of an await, true when `out` is set; else the pump must wait at once.
+  class Wait {
+   public:
+    explicit Wait(Waiter& waiter) : waiter_(waiter) {}
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> handle) { waiter_.arm(handle); }
+    void await_resume() const {}
+
+   private:
+    Waiter& waiter_;
+  };
+  bool try_read(Result<Chunk>& out) { return poll_read(out); }
+  bool try_write(std::span<const iovec> data, Result<size_t>& out) { return poll_write(data, out); }
+  [[nodiscard]] Wait until_read() { return Wait(*read_wait_); }
+  [[nodiscard]] Wait until_written() { return Wait(*write_wait_); }
   // Ends our direction once what was written is out. No write may follow.
   virtual void finish() = 0;
   // Wakes whoever waits here, for nothing: read() comes back empty, write() with 0. For a story that wants

@@ -67,9 +67,10 @@ Result<TcpStream::Arrived> TcpStream::receive(std::span<const iovec> room) {
   return Arrived{0, true};
 }
 
-Status TcpStream::ReadableAwaiter::await_resume() const {
-  if (stream_.error_) return fail(*stream_.error_);
-  return {};
+bool TcpStream::may_read() {
+  if (error_ || eof_ || poll_.readable()) return true;
+  poll_.want_read();
+  return false;
 }
 
 Result<TcpStream::Arrived> TcpStream::read_into(std::span<const iovec> room) {

@@ -24,22 +24,9 @@ class TcpStream final : public Stream {
   // An unclean end: pending waits resolve, and the peer sees RST rather than a complete-looking end.
   void close(Errc why) override;
 
-  // For who reads into memory of its own, instead of read(). co_await readable() → Status: read_into() is
-  // worth calling; then that: what came (n == 0 without eof: nothing yet), into `room` from its front.
-  class ReadableAwaiter {
-   public:
-    explicit ReadableAwaiter(TcpStream& stream) : stream_(stream) {}
-    bool await_ready() const { return stream_.error_ || stream_.poll_.readable(); }
-    void await_suspend(std::coroutine_handle<> handle) {
-      stream_.reader_.arm(handle);
-      stream_.poll_.want_read();
-    }
-    Status await_resume() const;
-
-   private:
-    TcpStream& stream_;
-  };
-  [[nodiscard]] ReadableAwaiter readable() { return ReadableAwaiter(*this); }
+  // For who reads into memory of its own, instead of read(): while may_read() is false until_read(); then
+  // read_into() gives what came (n == 0 without eof: nothing yet), in `room` from its front.
+  bool may_read();
   struct Arrived {
     size_t n = 0;  // bytes
     bool eof = false;

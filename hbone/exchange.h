@@ -25,6 +25,7 @@ class Exchange final : public Stream, public Listed<Exchange> {
 
   // The peer's headers: the request (we serve) at once, the response (we asked) after headers_arrived().
   const Headers& head() const { return head_; }
+  void forget_head() { Headers().swap(head_); }          // nobody asks for it any more
   const Headers& trailers() const { return trailers_; }  // after eof
 
   // co_await headers() → Status: the response's headers are there; 1xx responses are in head() one by one
@@ -49,20 +50,9 @@ class Exchange final : public Stream, public Listed<Exchange> {
   // Writing without a copy: where the next bytes to send may be put, in order, at most `most` of them. Empty
   // while there is no window or no room (then writer_ is woken). Valid until the next call on the session.
   std::span<const iovec> room(size_t most);
-  Status fill(size_t n);  // the first n bytes of it were put there: sends them
-  bool may_send();        // room() is worth calling; false: writer_ is woken when it is
-  // co_await has_room() → Status: room() is worth calling. Errors: as of a write.
-  class RoomAwaiter {
-   public:
-    explicit RoomAwaiter(Exchange& exchange) : exchange_(exchange) {}
-    bool await_ready() { return exchange_.error_ || !exchange_.open_ || exchange_.may_send(); }
-    void await_suspend(std::coroutine_handle<> handle) { exchange_.writer_.arm(handle); }
-    Status await_resume() const;
-
-   private:
-    Exchange& exchange_;
-  };
-  [[nodiscard]] RoomAwaiter has_room() { return RoomAwaiter(*this); }
+  Status fill(size_t n);    // the first n bytes of it were put there: sends them
+  Status sendable() const;  // why not, when nothing can ever be written again
+  bool may_send();          // room() is worth calling; false: until_written()
 
   void consume(size_t n) override;
   void finish() override;

@@ -13,31 +13,56 @@ namespace {
 constexpr size_t kFrameHeader = 9;         // bytes (RFC 9113 §4.1)
 constexpr size_t kReadAtOnce = 256 << 10;  // of an application's bytes: fewer, larger reads cost less
 
-Status give_up(TcpStream& app, Exchange& tunnel, Error error) {
+enum class Next { again, wait_read, wait_room, ended };
+
+Next give_up(TcpStream& app, Exchange& tunnel, Error error, Status& status) {
   app.close(error.code);
   tunnel.close(error.code);
-  return fail(std::move(error));
+  status = fail(std::move(error));
+  return Next::ended;
+}
+
+Next end(Exchange& tunnel) {
+  tunnel.finish();
+  return Next::ended;
+}
+
+// One read into one or more frames; `status` is set when it ended with an error. Not inlined, or its locals
+// would live in the frame of every upload that waits.
+[[gnu::noinline]] Next step(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
+  if (!app.may_read()) return Next::wait_read;
+  Status good = tunnel.sendable();
+  if (!good) return give_up(app, tunnel, std::move(good.error()), status);
+  // An end needs no window, so it need not wait for any.
+  if (!tunnel.may_send()) return app.at_end() ? end(tunnel) : Next::wait_room;
+  std::span<const iovec> room = tunnel.room(kReadAtOnce);
+  if (room.empty()) return Next::again;
+  Result<TcpStream::Arrived> arrived = app.read_into(room);
+  if (!arrived) return give_up(app, tunnel, std::move(arrived.error()), status);
+  if (arrived->eof) return end(tunnel);
+  if (arrived->n == 0) return Next::again;
+  Status filled = tunnel.fill(arrived->n);
+  if (!filled) return give_up(app, tunnel, std::move(filled.error()), status);
+  bytes += arrived->n;
+  return Next::again;
 }
 
 Task<Status> upload(TcpStream& app, Exchange& tunnel, uint64_t& bytes) {
+  Status status;
   for (;;) {
-    Status readable = co_await app.readable();
-    if (!readable) co_return give_up(app, tunnel, std::move(readable.error()));
-    if (!tunnel.may_send() && app.at_end()) break;  // what needs no window need not wait for it
-    Status has_room = co_await tunnel.has_room();
-    if (!has_room) co_return give_up(app, tunnel, std::move(has_room.error()));
-    std::span<const iovec> room = tunnel.room(kReadAtOnce);
-    if (room.empty()) continue;
-    Result<TcpStream::Arrived> arrived = app.read_into(room);
-    if (!arrived) co_return give_up(app, tunnel, std::move(arrived.error()));
-    if (arrived->eof) break;
-    if (arrived->n == 0) continue;
-    Status filled = tunnel.fill(arrived->n);
-    if (!filled) co_return give_up(app, tunnel, std::move(filled.error()));
-    bytes += arrived->n;
+    switch (step(app, tunnel, bytes, status)) {
+      case Next::again:
+        break;
+      case Next::wait_read:
+        co_await app.until_read();
+        break;
+      case Next::wait_room:
+        co_await tunnel.until_written();
+        break;
+      case Next::ended:
+        co_return status;
+    }
   }
-  tunnel.finish();
-  co_return Status{};
 }
 
 }  // namespace
@@ -83,9 +108,8 @@ bool Exchange::may_send() {
   return false;
 }
 
-Status Exchange::RoomAwaiter::await_resume() const {
-  if (exchange_.error_ || !exchange_.open_)
-    return fail(exchange_.error_.value_or(Error{Errc::reset, "stream closed"}));
+Status Exchange::sendable() const {
+  if (error_ || !open_) return fail(error_.value_or(Error{Errc::reset, "stream closed"}));
   return {};
 }
 
@@ -98,11 +122,14 @@ Status Exchange::fill(size_t n) {
   size_t left = std::exchange(pending_left_, 0);
   session_.mark_dirty();
   if (left == 0) return {};
-  return fail(error_.value_or(Error{Errc::reset, "stream closed"}));
+  Status why = sendable();
+  if (why) why = fail(Errc::http2, "a frame was cut");
+  return why;
 }
 
 Task<Status> splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
   auto* tunnel = dynamic_cast<Exchange*>(&stream);
+  if (tunnel) tunnel->forget_head();
   Task<Status> up = tunnel ? upload(app, *tunnel, sent) : pump(app, stream, sent);
   up.start();
   Status down = co_await pump(stream, app, received);

@@ -69,9 +69,9 @@ void collect(Worker& worker, std::vector<PodView>& out) {
   worker.live.each([&](Live& live) {
     size_t place = 0;
     while (worker.pods[place].get() != &live.pod) ++place;
-    const Flow& flow = live.report.flow();
-    out[place].connections.push_back(
-        {flow.direction, flow.from, live.target, flow.to, live.forwarded_host, !flow.authority.empty()});
+    const Report& report = live.report;
+    out[place].connections.push_back({report.ends().direction, report.from(), live.target, report.to(),
+                                      live.forwarded_host, !report.authority().empty()});
   });
 }
 

@@ -110,46 +110,52 @@ Status accept(Exchange& exchange, const Worker& worker, const config::Workload& 
   return exchange.respond(head, false);
 }
 
-// The application's socket, if policy lets this peer have it.
-Task<Result<Fd>> reach(Peer& peer, const Offer& offer, Scope& scope, const Live& live) {
-  Status allowed = judge(peer.pod.worker, *offer.self, *live.peer);
-  if (!allowed) co_return fail(std::move(allowed.error()));
-  co_return co_await dial(peer.pod, offer.app, peer.from.ip, scope);
-}
-
-Task<Status> carry(Peer& peer, Exchange& exchange, const Offer& offer, Scope& scope, Live& live) {
-  scope.add(exchange);
-  Result<Fd> fd = co_await reach(peer, offer, scope, live);
+// The application's socket, if policy lets this peer have it; then the tunnel is accepted. What was offered
+// goes when this is over: a tunnel that lives long does not keep it, nor, because this is not inlined, the
+// room for this frame.
+[[gnu::noinline]] Task<Result<Fd>> reach(Peer* peer, Exchange* exchange, std::unique_ptr<Offer> offer,
+                                         Scope& scope, policy::Peer caller) {
+  Status allowed = judge(peer->pod.worker, *offer->self, caller);
+  Result<Fd> fd = fail(allowed ? Error{Errc::closed, {}} : allowed.error());
+  if (allowed) fd = co_await dial(peer->pod, offer->app, peer->from.ip, scope);
   if (!fd) {
-    refuse(exchange, fd.error().code);
+    refuse(*exchange, fd.error().code);
     co_return fail(scope.explain(std::move(fd.error())));
   }
-  TcpStream app(std::move(*fd));
-  scope.add(app);
-  Status accepted = accept(exchange, peer.pod.worker, *offer.self);
-  if (!accepted) co_return accepted;
-  Status ended = co_await hbone::splice(app, exchange, live.report.bytes.b_to_a, live.report.bytes.a_to_b);
-  if (scope.closed()) co_return fail(*scope.why());
-  if (!ended && !is_clean_end(ended.error().code)) co_return ended;
-  co_return Status{};
+  Status accepted = accept(*exchange, peer->pod.worker, *offer->self);
+  if (!accepted) co_return fail(std::move(accepted.error()));
+  co_return fd;
+}
+
+// Null when it is refused, and that is said and logged.
+[[gnu::noinline]] std::unique_ptr<Offer> admit(const Peer& peer, Exchange& exchange) {
+  Result<Offer> offer = understand(peer, exchange.head());
+  if (offer) return std::make_unique<Offer>(std::move(*offer));
+  refuse(exchange, offer.error().code);
+  report_refused(peer.pod, Direction::inbound, peer.from, peer.local, offer.error(), peer.identity);
+  return nullptr;
 }
 
 Task<void> serve_tunnel(Peer* peer, std::unique_ptr<Exchange> exchange) {
   Worker& worker = peer->pod.worker;
   Story story(worker);
-  Result<Offer> offer = understand(*peer, exchange->head());
-  if (!offer) {
-    refuse(*exchange, offer.error().code);
-    report_refused(peer->pod, Direction::inbound, peer->from, peer->local, offer.error(), peer->identity);
-    co_return;
-  }
+  std::unique_ptr<Offer> offer = admit(*peer, *exchange);
+  if (!offer) co_return;
   Scope scope;
-  Report report(worker.telemetry, offer->flow);
-  Live live(worker, peer->pod, scope, report, policy::Peer{peer->identity, peer->from.ip, offer->app});
+  Report report(worker.telemetry, std::move(offer->flow));
+  Live live(worker, peer->pod, scope, report, &peer->identity);
   live.target = offer->app;
   live.forwarded_host = offer->forwarded_host;
-  Status ended = co_await carry(*peer, *exchange, *offer, scope, live);
-  report.end(ended);
+  scope.add(*exchange);
+  Result<Fd> fd = co_await reach(peer, exchange.get(), std::move(offer), scope, live.peer());
+  if (!fd) {
+    report.end(fail(std::move(fd.error())));
+    co_return;
+  }
+  TcpStream app(std::move(*fd));
+  scope.add(app);
+  Status ended = co_await hbone::splice(app, *exchange, report.bytes.b_to_a, report.bytes.a_to_b);
+  report.end(relay_outcome(scope, std::move(ended)));
 }
 
 Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, SockAddr from,

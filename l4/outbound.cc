@@ -77,8 +77,8 @@ Task<Result<std::unique_ptr<Stream>>> open_plain(PodWorker& pod, const Captured&
   co_return std::make_unique<TcpStream>(std::move(*fd));
 }
 
-Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod, const Captured& call,
-                                                    const TcpStream& app, Scope& scope) {
+[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod, const Captured& call,
+                                                                      const TcpStream& app, Scope& scope) {
   HangUp hang_up(app, scope);
   if (call.decision.protocol == Decision::Protocol::hbone) co_return co_await open_hbone(pod, call, scope);
   co_return co_await open_plain(pod, call, scope);

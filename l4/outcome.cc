@@ -134,4 +134,10 @@ std::string error_text(const Error& error) {
 
 bool is_clean_end(Errc code) { return code == Errc::reset; }
 
+Status relay_outcome(const Scope& scope, Status ended) {
+  if (scope.closed()) return fail(*scope.why());
+  if (!ended && is_clean_end(ended.error().code)) return {};
+  return ended;
+}
+
 }  // namespace ambientd::l4

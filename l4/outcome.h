@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/result.h"
+#include "core/scope.h"
 
 namespace ambientd::l4 {
 
@@ -23,5 +24,7 @@ std::string error_text(const Error& error);
 // An end that is the application's or the peer's business and no failure of the connection: a reset once
 // bytes were flowing.
 bool is_clean_end(Errc code);
+// How a relay ended, as it is reported: what closed the scope comes first.
+Status relay_outcome(const Scope& scope, Status ended);
 
 }  // namespace ambientd::l4

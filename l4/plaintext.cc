@@ -22,17 +22,15 @@ Flow flow_of(const PodWorker& pod, const SockAddr& from, const SockAddr& target)
 
 Task<Status> carry(PodWorker& pod, TcpStream& client, const config::Workload& self, Scope& scope,
                    Live& live) {
-  Status allowed = judge(pod.worker, self, *live.peer);
+  Status allowed = judge(pod.worker, self, live.peer());
   if (!allowed) co_return allowed;
-  Result<Fd> fd = co_await dial(pod, live.target, live.peer->source, scope);
+  Result<Fd> fd = co_await dial(pod, live.target, live.report.from().ip, scope);
   if (!fd) co_return fail(scope.explain(std::move(fd.error())));
   TcpStream app(std::move(*fd));
   scope.add(client);
   scope.add(app);
   Status ended = co_await relay(client, app, live.report.bytes);
-  if (scope.closed()) co_return fail(*scope.why());
-  if (!ended && !is_clean_end(ended.error().code)) co_return ended;
-  co_return Status{};
+  co_return relay_outcome(scope, std::move(ended));
 }
 
 }  // namespace
@@ -55,7 +53,8 @@ Task<void> serve_plaintext(PodWorker* pod, Fd fd) {
   TcpStream client(std::move(fd));
   Scope scope;
   Report report(worker.telemetry, flow_of(*pod, *from, *target));
-  Live live(worker, *pod, scope, report, policy::Peer{{}, from->ip, *target});
+  static const std::optional<Identity> kNobody;  // nothing proves who sends plaintext
+  Live live(worker, *pod, scope, report, &kNobody);
   live.target = *target;
   Status ended = co_await carry(*pod, client, **self, scope, live);
   report.end(ended);

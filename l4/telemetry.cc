@@ -16,6 +16,9 @@ using log::display;
 using log::Field;
 
 constexpr std::string_view kTarget = "access";
+constexpr size_t kMostKnown =
+    4096;  // kinds of traffic a worker remembers: peers choose what they say of themselves
+constexpr uint32_t kSweepsUnused = 60;  // before one is forgotten
 
 // One end as labels name it; views into the flow.
 struct Party {
@@ -70,6 +73,8 @@ struct Line {
   std::vector<Field> fields;
 
   Line(const SockAddr& src, const SockAddr& dst) : from(src.str()), to(dst.str()) { fields.reserve(20); }
+  // A connection: who calls whom, over what.
+  Line(const Flow& ends, const SockAddr& src, const SockAddr& dst, const std::string& authority);
   void add(std::string_view key, std::string_view value) {
     if (!value.empty()) fields.emplace_back(key, value);
   }
@@ -84,10 +89,10 @@ void add_source(Line& line, const Flow& flow) {
   line.add("src.cluster", source.cluster);
 }
 
-void add_destination(Line& line, const Flow& flow) {
+void add_destination(Line& line, const Flow& flow, const std::string& authority) {
   Party destination = destination_of(flow);
   line.fields.emplace_back("dst.addr", display(line.to));
-  if (!flow.authority.empty()) line.fields.emplace_back("dst.hbone_addr", display(flow.authority));
+  if (!authority.empty()) line.fields.emplace_back("dst.hbone_addr", display(authority));
   if (flow.service) line.add("dst.service", flow.service->hostname);
   line.add("dst.workload", destination.pod);
   line.add("dst.namespace", destination.ns);
@@ -95,10 +100,27 @@ void add_destination(Line& line, const Flow& flow) {
   line.add("dst.cluster", destination.cluster);
 }
 
-void add_flow(Line& line, const Flow& flow) {
-  add_source(line, flow);
-  add_destination(line, flow);
-  line.fields.emplace_back("direction", text(flow.direction));
+Line::Line(const Flow& ends, const SockAddr& src, const SockAddr& dst, const std::string& authority)
+    : Line(src, dst) {
+  add_source(*this, ends);
+  add_destination(*this, ends, authority);
+  fields.emplace_back("direction", text(ends.direction));
+}
+
+// All that tells traffic apart, as bytes. Records stand for themselves: they live as long as the entry does.
+void write_key(const Flow& ends, std::string& key) {
+  key.clear();
+  auto add = [&key](std::string_view text) { key.append(text).push_back('\0'); };
+  const void* records[] = {ends.source.get(), ends.destination.get(), ends.service.get()};
+  key.append(reinterpret_cast<const char*>(records), sizeof records);
+  key.push_back(static_cast<char>(2 * static_cast<int>(ends.direction) + ends.mutual_tls));
+  add(ends.source_identity);
+  add(ends.target_identity);
+  if (ends.source) return;  // and baggage does not count
+  const hbone::Baggage& b = ends.baggage;
+  for (const std::string* each : {&b.cluster, &b.ns, &b.workload_type, &b.workload_name, &b.service_name,
+                                  &b.service_version, &b.region, &b.zone})
+    add(*each);
 }
 
 }  // namespace
@@ -173,23 +195,47 @@ void Telemetry::revoked(Direction direction) {
       .add();
 }
 
-Report::Report(Telemetry& telemetry, Flow flow)
+std::shared_ptr<Traffic> Telemetry::traffic(Flow ends) {
+  write_key(ends, key_);
+  auto found = known_.find(key_);
+  if (found != known_.end()) return found->second.traffic;
+  auto fresh = std::make_shared<Traffic>();
+  metrics::Labels labels = traffic_labels(ends, "-");
+  fresh->opened = metrics_.opened.with(number_, labels);
+  fresh->closed = metrics_.closed.with(number_, labels);
+  fresh->received = metrics_.received.with(number_, labels);
+  fresh->sent = metrics_.sent.with(number_, labels);
+  fresh->ends = std::move(ends);
+  if (known_.size() < kMostKnown) known_.emplace(key_, Known{fresh});
+  return fresh;
+}
+
+void Telemetry::sweep() {
+  for (auto each = known_.begin(); each != known_.end();) {
+    Known& known = each->second;
+    known.unused = known.traffic.use_count() > 1 ? 0 : known.unused + 1;
+    each = known.unused > kSweepsUnused ? known_.erase(each) : std::next(each);
+  }
+}
+
+Report::Report(Telemetry& telemetry, Flow&& flow)
     : telemetry_(telemetry),
-      flow_(std::move(flow)),
-      labels_(traffic_labels(flow_, "-")),
-      received_(telemetry.metrics_.received.with(telemetry.number_, labels_)),
-      sent_(telemetry.metrics_.sent.with(telemetry.number_, labels_)),
+      from_(flow.from),
+      to_(flow.to),
+      authority_(std::move(flow.authority)),
       started_ns_(uv_hrtime()) {
-  telemetry_.metrics_.opened.with(telemetry_.number_, labels_).add();
-  if (!log::enabled(log::Level::debug, kTarget, subject_of(flow_))) return;
-  Line line(flow_.from, flow_.to);
-  add_flow(line, flow_);
+  flow.from = flow.to = {};
+  flow.authority.clear();
+  traffic_ = telemetry.traffic(std::move(flow));
+  traffic_->opened.add();
+  if (!log::enabled(log::Level::debug, kTarget, subject_of(ends()))) return;
+  Line line(ends(), from_, to_, authority_);
   log::write_enabled(log::Level::debug, kTarget, "connection opened", line.fields);
 }
 
 void Report::count() {
-  received_.add(bytes.a_to_b - std::exchange(counted_.a_to_b, bytes.a_to_b));
-  sent_.add(bytes.b_to_a - std::exchange(counted_.b_to_a, bytes.b_to_a));
+  traffic_->received.add(bytes.a_to_b - std::exchange(counted_.a_to_b, bytes.a_to_b));
+  traffic_->sent.add(bytes.b_to_a - std::exchange(counted_.b_to_a, bytes.b_to_a));
 }
 
 void Report::end(const Status& status) {
@@ -197,22 +243,21 @@ void Report::end(const Status& status) {
   std::string_view flag = status ? "-" : response_flag(status.error().code);
   TrafficMetrics& metrics = telemetry_.metrics_;
   if (flag == "-") {
-    metrics.closed.with(telemetry_.number_, labels_).add();
+    traffic_->closed.add();
   } else {
-    metrics::Labels labels = traffic_labels(flow_, flag);
+    metrics::Labels labels = traffic_labels(ends(), flag);
     metrics.closed.with(telemetry_.number_, labels).add();
     metrics.failed.with(telemetry_.number_, labels).add();
   }
-  if (!status && status.error().code == Errc::revoked) telemetry_.revoked(flow_.direction);
+  if (!status && status.error().code == Errc::revoked) telemetry_.revoked(ends().direction);
   log(status);
 }
 
 void Report::log(const Status& status) const {
   log::Level level = status ? log::Level::info : log::Level::error;
-  if (!log::enabled(level, kTarget, subject_of(flow_))) return;
-  Line line(flow_.from, flow_.to);
-  add_flow(line, flow_);
-  bool outbound = flow_.direction == Direction::outbound;
+  if (!log::enabled(level, kTarget, subject_of(ends()))) return;
+  Line line(ends(), from_, to_, authority_);
+  bool outbound = ends().direction == Direction::outbound;
   line.fields.emplace_back("bytes_sent", outbound ? bytes.a_to_b : bytes.b_to_a);
   line.fields.emplace_back("bytes_recv", outbound ? bytes.b_to_a : bytes.a_to_b);
   std::string duration = std::to_string((uv_hrtime() - started_ns_) / 1'000'000) + "ms";

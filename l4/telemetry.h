@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "config/model.h"
 #include "core/ip.h"
@@ -31,6 +33,13 @@ struct Flow {
   bool mutual_tls = false;
   SockAddr from, to;      // inbound HBONE: the two ends of the connection that carries it
   std::string authority;  // of the CONNECT; empty: no HBONE
+};
+
+// What connections between the same two ends for the same service share, however many there are: their ends
+// and their series, looked up once.
+struct Traffic {
+  Flow ends;  // without addresses and authority
+  metrics::Counter opened, closed, received, sent;
 };
 
 // The label set of all traffic metrics, in exposition order. `flag` is response_flag() of l4/outcome.h.
@@ -63,6 +72,9 @@ class Telemetry {
     return Socket(direction == Direction::outbound ? outbound_sockets_ : inbound_sockets_);
   }
 
+  std::shared_ptr<Traffic> traffic(Flow ends);
+  void sweep();  // forgets what no connection has used for a while; to be called every second
+
   // A connection was refused or cut because the peer's certificate is in a revocation list.
   void revoked(Direction direction);
 
@@ -72,25 +84,34 @@ class Telemetry {
   TrafficMetrics& metrics_;
   size_t number_;
   metrics::Gauge outbound_sockets_, inbound_sockets_;
+  struct Known {
+    std::shared_ptr<Traffic> traffic;
+    uint32_t unused = 0;  // sweeps
+  };
+  std::unordered_map<std::string, Known> known_;  // by all that tells traffic apart
+  std::string key_;                               // room to write one in
 };
 
 class Report : public Listed<Report> {
  public:
-  Report(Telemetry& telemetry, Flow flow);  // opened
+  Report(Telemetry& telemetry, Flow&& flow);  // opened
   // Ends it: closed, failed where it failed, and the access log line. Once.
   void end(const Status& status);
   void count();  // takes over the bytes that flowed since the last time
 
-  const Flow& flow() const { return flow_; }
+  const Flow& ends() const { return traffic_->ends; }
+  const SockAddr& from() const { return from_; }
+  const SockAddr& to() const { return to_; }
+  const std::string& authority() const { return authority_; }
   Relayed bytes;  // a: downstream (who called), b: upstream
 
  private:
   void log(const Status& status) const;
 
   Telemetry& telemetry_;
-  Flow flow_;
-  metrics::Labels labels_;
-  metrics::Counter received_, sent_;
+  std::shared_ptr<Traffic> traffic_;
+  SockAddr from_, to_;
+  std::string authority_;
   Relayed counted_;
   uint64_t started_ns_;
 };

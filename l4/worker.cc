@@ -68,8 +68,8 @@ Task<Result<WorkloadCertificatePtr>> PodWorker::certificate(Identity identity, S
 log::Subject subject_of(const PodWorker& pod) { return {pod.pod.spec().ns, pod.pod.spec().name}; }
 
 Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
-           std::optional<policy::Peer> judged)
-    : pod(of), scope(ends_by), report(as), peer(std::move(judged)) {
+           const std::optional<Identity>* judged)
+    : pod(of), scope(ends_by), report(as), identity(judged) {
   worker.live.push_back(*this);
 }
 
@@ -96,6 +96,7 @@ Worker::Worker(Loop& on, const Settings& with, Certificates& from, TrafficMetric
 
 void Worker::count() {
   live.each([](Live& each) { each.report.count(); });
+  telemetry.sweep();
   loop.set_timer(counting_, kCountEveryMs);
 }
 
@@ -113,13 +114,13 @@ void Worker::take(config::SnapshotPtr next) {
 
 void Worker::judge_again() {
   live.each([this](Live& each) {
-    if (!each.peer) return;
+    if (!each.identity) return;
+    policy::Peer peer = each.peer();
     const config::WorkloadPtr& self = each.pod.self;
     if (!self) return each.scope.close({Errc::draining, "the pod is no longer in the mesh"});
-    if (judge(*this, *self, *each.peer)) return;
+    if (judge(*this, *self, peer)) return;
     log::info("policy", "connection closed because it is no longer allowed after a policy update",
-              {{"source", each.peer->source.str()}, {"destination", each.peer->destination.str()}},
-              subject_of(each.pod));
+              {{"source", peer.source.str()}, {"destination", peer.destination.str()}}, subject_of(each.pod));
     each.scope.close({Errc::policy_changed, "connection closed due to policy change"});
   });
 }

@@ -43,16 +43,17 @@ struct PodWorker final : hbone::Dialer {
 
 log::Subject subject_of(const PodWorker& pod);  // of log lines
 
-// A connection that is being carried. `peer` is what policies judged (inbound): they are asked again whenever
-// they change.
+// A connection that is being carried. There is one for each of very many: it holds what nobody else does.
 struct Live : Listed<Live> {
   Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
-       std::optional<policy::Peer> judged = {});
+       const std::optional<Identity>* judged = nullptr);
+  // What policies judge (inbound); they are asked again whenever they change.
+  policy::Peer peer() const { return {*identity, report.from().ip, target}; }
   const PodWorker& pod;
   Scope& scope;
   Report& report;
-  std::optional<policy::Peer> peer;
-  SockAddr target;             // outbound: what the application dialled
+  const std::optional<Identity>* identity;  // of who called (outlives this); null: policies are not asked
+  SockAddr target;             // what the application dialled (outbound), or the application (inbound)
   std::string forwarded_host;  // inbound: what the peer says the application meant
 };
 
