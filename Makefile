@@ -85,7 +85,7 @@ demo: deps
 
 test: deps
 	@$(MAKE) build units $(B)/micro
-	@test/run $(UNITS) test/bench/check test/e2e/run
+	@MICRO=$(B)/micro test/run $(UNITS) test/bench/check test/e2e/run
 
 asan tsan: deps
 	@$(MAKE) FLAVOR=$@ build unit
@@ -121,6 +121,7 @@ BENCH_APT := haproxy wrk strace
 .PHONY: bench bench-deps bench-build micro
 bench: bench-deps
 	@$(MAKE) bench-build
+	@$(MAKE) OPENSSL=3.5 deps && $(MAKE) OPENSSL=3.5 build || echo "bench: OpenSSL 3.5 cannot be built here, ambientd-3.5 is left out"
 	@test/bench/run $(BENCH)
 
 bench-build: build $(B)/micro build/bench/count.so
