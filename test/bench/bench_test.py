@@ -202,10 +202,11 @@ class Scale(unittest.TestCase):
 
     def test_a_dearer_second_worker_bounds_the_rest(self):
         self.assertAlmostEqual(scale.times(0.1, 8), 8 / 1.7)
-        values = {("l4", "requests-32-2w", "cpu_per_request", "ambientd"): {0: 11, 1: 11}, ("l4", "requests-32", "cpu_per_request", "ambientd"): {0: 10, 1: 10}}
+        values = {("l4", "requests-32-2w", "cpu_per_request", "ambientd"): {0: 11, 1: 10, 2: 12},
+                  ("l4", "requests-32", "cpu_per_request", "ambientd"): {0: 10, 1: 10, 2: 10}}
         text = "\n".join(scale.estimate(values))
         self.assertIn("ESTIMATE, not measured", text)
-        self.assertIn("10 % dearer; 8 workers 4.71×", text)
+        self.assertIn("10 % dearer, 20 % in the worst round; by the median (by the worst): 8 workers 4.71× (3.33×)", text)
 
     def test_without_two_workers_there_is_no_estimate(self):
         self.assertEqual(scale.estimate({}), [])

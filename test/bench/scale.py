@@ -14,11 +14,11 @@ WORKERS = (8, 64)
 PAIRS = (("requests", "requests-32-2w", "requests-32", "cpu_per_request"), ("bulk", "bulk-8-2w", "bulk-8", "cpu_per_gb"))
 
 
-def serial_share(values, two, one, metric):
-    """s: how much dearer by the second worker, 0 when it is not. None: not measured."""
+def serial_shares(values, two, one, metric):
+    """(median, worst) s of the rounds: how much dearer by the second worker, 0 when it is not. None: not measured."""
     a, b = (values.get(("l4", work, metric, OURS), {}) for work in (two, one))
     ratios = [a[t] / b[t] for t in a if t in b and b[t] > 0]
-    return max(statistics.median(ratios) - 1, 0) if ratios else None
+    return tuple(max(ratio - 1, 0) for ratio in (statistics.median(ratios), max(ratios))) if ratios else None
 
 
 def times(s, n):
@@ -50,19 +50,21 @@ STOPS = (
     "  What would stop it, in the order we expect: the kernel first (loopback, conntrack and the accept queue of one listener",
     "  are shared by all workers); then one source-destination pair, which by design has one HBONE connection and so one",
     "  worker; then smaller batches, as each worker has fewer connections to gather from. Locks and the allocator come last",
-    "  while their counts above stay near nothing: memory is per-thread in glibc's caches, configuration is read without a lock,",
-    "  each counter has one writer. OpenSSL counts references with atomics on an SSL_CTX, its certificates and fetched",
-    "  algorithms when a connection is made or closed, never per record: new connections on 64 workers would meet there.",
-    "  Those atomics and shared_ptr's are inlined and not counted here; nothing above two workers was run.")
+    "  while their counts above stay near nothing: glibc gives threads caches and arenas of their own, configuration is read",
+    "  without a lock, each counter has one writer. OpenSSL counts references to an SSL_CTX, its certificates and algorithms",
+    "  with atomics shared by all workers; they and shared_ptr's are inlined, so they are not counted here, and new",
+    "  connections on 64 workers are where we expect them to meet. Nothing above two workers was run.")
 
 
 def estimate(values):
     """Lines of text; none when two workers were not measured."""
-    shares = [(name, s) for name, *pair in PAIRS if (s := serial_share(values, *pair)) is not None]
+    shares = [(name, *found) for name, *pair in PAIRS if (found := serial_shares(values, *pair))]
     if not shares:
         return []
     lines = ["ESTIMATE, not measured: what more workers would do, from what the second one cost on two shared cores"]
-    for name, s in shares:
-        said = ", ".join(f"{n} workers {times(s, n):.3g}×" for n in WORKERS)
-        lines.append(f"  {name}: the second worker made the work {s * 100:.0f} % dearer; {said} (at best {', '.join(f'{n}×' for n in WORKERS)})")
+    for name, middle, worst in shares:
+        said = ", ".join(f"{n} workers {times(middle, n):.3g}× ({times(worst, n):.3g}×)" for n in WORKERS)
+        lines.append(f"  {name}: the second worker made the work {middle * 100:.0f} % dearer, {worst * 100:.0f} % in the worst round; "
+                     f"by the median (by the worst): {said}")
+    lines.append("  A median of 0 % says that two cores cannot show what stops more of them, not that nothing does.")
     return [*lines, *counted_lines(values), *STOPS]
