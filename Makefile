@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # ambientd. `make demo` and `make test` do everything by themselves on a fresh Debian 12; README.md says the rest.
 # Every compile command is shown with V=1.
+#   OPENSSL=3.5, with any target: a private OpenSSL 3.5 in place of the system's
 #   build (default) · demo · test · check · asan · tsan · fuzz FUZZ=name SECONDS=n · bench · micro · lint · format · deps
 FLAVOR ?= release
 CXX := clang++-19
-B := build/$(FLAVOR)
+# Empty: the system's OpenSSL. 3.5: a private static one (.openssl/build), with objects of its own beside the others.
+OPENSSL :=
+ifneq ($(filter-out 3.5,$(OPENSSL)),)
+$(error OPENSSL=$(OPENSSL): there is 3.5, or nothing for the system's OpenSSL)
+endif
+WITH := $(OPENSSL:%=-openssl%)
+B := build/$(FLAVOR)$(WITH)
 J ?= $(shell nproc)
 SECONDS ?= 10
 
@@ -20,11 +27,14 @@ endif
 endif
 
 LAYERS := core policy config hbone l4 l7
-PACKAGES := libuv libnghttp2 openssl yaml-cpp re2 fmt spdlog zlib
+PACKAGES := libuv libnghttp2 $(if $(OPENSSL),,openssl) yaml-cpp re2 fmt spdlog zlib
 APT := clang-19 clang-format-19 clang-tidy-19 lld-19 llvm-19 libclang-rt-19-dev pkg-config libuv1-dev \
   libnghttp2-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev catch2 libcli11-dev libspdlog-dev libfmt-dev \
   libre2-dev libboost-dev zlib1g-dev iptables iproute2 tcpdump nginx-light nghttp2-client nghttp2-server iperf3 \
   curl python3 python3-h2 python3-pytest python3-venv procps openssl
+ifneq ($(OPENSSL),)
+APT += perl $(shell .openssl/cargo-version || echo cargo-web)
+endif
 
 OPT_release := -O2 -g1
 # With the fuzzer's coverage, so that the fuzz targets need no build of their own.
@@ -34,6 +44,14 @@ OPT_tsan := -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+ifneq ($(OPENSSL),)
+PRIVATE := build/openssl$(OPENSSL)
+PRIVATE_STAMP := $(PRIVATE)/.built
+PKG_CFLAGS := -isystem $(PRIVATE)/include $(PKG_CFLAGS)
+$(B)/test/core/version_test.o: COMPILE += -DAMBIENTD_PRIVATE_OPENSSL='"$(OPENSSL)"'
+# Its symbols stay ours alone: no shared library may resolve one of its own against them.
+PKG_LIBS := $(PRIVATE)/lib/libssl.a $(PRIVATE)/lib/libcrypto.a -Wl,--exclude-libs,libssl.a:libcrypto.a $(PKG_LIBS)
+endif
 CXXFLAGS := -std=c++23 $(OPT_$(FLAVOR)) $(WARN) -I. $(PKG_CFLAGS) -MMD -MP
 LDFLAGS := $(OPT_$(FLAVOR)) -fuse-ld=lld-19 -pthread
 LDLIBS := $(PKG_LIBS)
@@ -81,11 +99,11 @@ unit: units
 .PHONY: demo test check asan tsan
 demo: deps
 	@$(MAKE) build
-	@test/demo/run
+	@AMBIENTD=$${AMBIENTD:-$(B)/ambientd} test/demo/run
 
 test: deps
 	@$(MAKE) build units $(B)/micro
-	@MICRO=$(B)/micro test/run $(UNITS) test/bench/check test/e2e/run
+	@AMBIENTD=$${AMBIENTD:-$(B)/ambientd} MICRO=$(B)/micro test/run $(UNITS) test/bench/check test/e2e/run
 
 asan tsan: deps
 	@$(MAKE) FLAVOR=$@ build unit
@@ -93,7 +111,7 @@ asan tsan: deps
 check: deps
 	@$(MAKE) lint
 	@$(MAKE) FLAVOR=asan build units
-	@AMBIENTD=build/asan/ambientd test/run $(UNITS:$(B)/%=build/asan/%) test/e2e/run
+	@AMBIENTD=build/asan$(WITH)/ambientd test/run $(UNITS:$(B)/%=build/asan$(WITH)/%) test/e2e/run
 	@$(MAKE) FLAVOR=tsan unit
 	@$(MAKE) fuzz SECONDS=300
 	@$(MAKE) test
@@ -102,9 +120,9 @@ check: deps
 FUZZ ?= $(patsubst test/fuzz/fuzz_%.cc,%,$(wildcard test/fuzz/fuzz_*.cc))
 .PHONY: fuzz
 fuzz: deps
-	@$(MAKE) FLAVOR=asan $(FUZZ:%=build/asan/fuzz_%)
+	@$(MAKE) FLAVOR=asan $(FUZZ:%=build/asan$(WITH)/fuzz_%)
 	@set -e; for f in $(FUZZ); do echo "== fuzz $$f, $(SECONDS) s"; mkdir -p build/corpus/$$f test/fuzz/corpus/$$f; \
-	  build/asan/fuzz_$$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+	  build/asan$(WITH)/fuzz_$$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/corpus/$$f- build/corpus/$$f test/fuzz/corpus/$$f; done
 
 $(B)/fuzz_%: $(B)/test/fuzz/fuzz_%.o $(B)/libfuzzsupport.a $(LIBS)
@@ -122,7 +140,7 @@ BENCH_APT := haproxy wrk strace
 bench: bench-deps
 	@$(MAKE) bench-build
 	@$(MAKE) OPENSSL=3.5 deps && $(MAKE) OPENSSL=3.5 build || echo "bench: OpenSSL 3.5 cannot be built here, ambientd-3.5 is left out"
-	@test/bench/run $(BENCH)
+	@AMBIENTD=$${AMBIENTD:-$(B)/ambientd} test/bench/run $(BENCH)
 
 bench-build: build $(B)/micro build/bench/count.so
 
@@ -156,8 +174,8 @@ format:
 	clang-format-19 -i $(wildcard $(LAYERS:%=%/*.h) $(LAYERS:%=%/*.cc) $(LAYERS:%=%/*/*.h) $(LAYERS:%=%/*/*.cc) test/*/*.h test/*/*.cc)
 
 .PHONY: deps
-deps: build/.deps
-build/.deps: Makefile
+deps: build/.deps$(WITH)
+build/.deps$(WITH): Makefile
 	@mkdir -p build
 	@missing=; for p in $(APT); do \
 	  [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || missing="$$missing $$p"; done; \
@@ -168,7 +186,14 @@ build/.deps: Makefile
 	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; \
 	fi && touch $@
 
-$(B)/%.o: %.cc
+# Behind `deps`, because it needs perl and cargo; in order only, because it takes minutes and any edit here renews `deps`.
+ifneq ($(OPENSSL),)
+$(PRIVATE_STAMP): .openssl/build .openssl/Cargo.lock | build/.deps$(WITH)
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES .openssl/build $(@D) $(J)
+	@touch $@
+endif
+
+$(B)/%.o: %.cc $(PRIVATE_STAMP)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "c++ $<" &&) $(COMPILE) -c -o $@ $<
 

@@ -215,7 +215,7 @@ Status check_rules(const TlsRules& rules) {
   if (rules.post_quantum)
     return fail(Errc::invalid,
                 fmt::format("COMPLIANCE_POLICY=pqc needs the key exchange X25519MLKEM768, which {} "
-                            "does not have (3.5 and later do)",
+                            "does not have (OpenSSL 3.5 and later do; `make OPENSSL=3.5` builds with one)",
                             OpenSSL_version(OPENSSL_VERSION)));
   return fail(Errc::invalid, "setting up TLS: " + detail);
 }

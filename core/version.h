@@ -10,6 +10,7 @@ namespace ambientd {
 struct Version {
   std::string_view number;    // `0.1.0`
   std::string_view revision;  // of the source, `-dirty` when it was changed; `unknown` outside a repository
+  std::string crypto;         // the TLS library that runs, not the one compiled against: `openssl-3.0.19`
 };
 Version version();
 

@@ -114,7 +114,7 @@ json version_section(const Options& options) {
           {"buildProfile", "release"},
           {"buildStatus", own.revision.ends_with("-dirty") ? "Modified" : "Clean"},
           {"istioVersion", options.istio_version},
-          {"cryptoProvider", "openssl"}};
+          {"cryptoProvider", own.crypto}};
 }
 
 json static_section(const Options& options) {

@@ -2,6 +2,8 @@
 #include "core/tls.h"
 
 #include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 
@@ -38,6 +40,18 @@ TlsPair good_pair(const LocalCa& ca) {
 }
 
 std::string uri(const std::string& sa) { return workload(sa).uri(); }
+
+// Asked of the providers, not of the group lists under test.
+bool has_ml_kem() {
+  EVP_KEYMGMT* found = EVP_KEYMGMT_fetch(nullptr, "X25519MLKEM768", nullptr);
+  EVP_KEYMGMT_free(found);
+  ERR_clear_error();
+  return found != nullptr;
+}
+
+std::string key_exchange(const TlsPair& pair) {
+  return SSL_group_to_name(pair.client.get(), static_cast<int>(SSL_get_negotiated_group(pair.client.get())));
+}
 
 }  // namespace
 
@@ -274,10 +288,36 @@ TEST_CASE(
   CHECK_FALSE(old.handshake());
 }
 
+TEST_CASE("the key exchange is post-quantum where OpenSSL has it, and X25519 with a peer that has not") {
+  TlsPair pair = good_pair(new_root());
+  REQUIRE(pair.handshake());
+  CHECK(key_exchange(pair) == (has_ml_kem() ? "X25519MLKEM768" : "x25519"));
+
+  TlsPair old = good_pair(new_root());
+  SSL_set1_groups_list(old.server.get(), "X25519:P-256");
+  REQUIRE(old.handshake());
+  CHECK(key_exchange(old) == "x25519");
+}
+
+TEST_CASE("COMPLIANCE_POLICY=pqc talks to nobody without X25519MLKEM768") {
+  if (!has_ml_kem()) return;  // the next case
+  LocalCa ca = new_root();
+  for (const char* groups : {"X25519MLKEM768:X25519", "X25519:P-256"}) {
+    TlsPair pair(client_context(credentials(leaf(ca, "curl")), {.post_quantum = true})->get(),
+                 server_of(leaf(ca, "echo")).get());
+    expect_peers(pair.client.get(), {workload("echo")});
+    SSL_set1_groups_list(pair.server.get(), groups);
+    bool want = std::string_view(groups).starts_with("X25519MLKEM768");
+    CHECK(pair.handshake() == want);
+    if (want) CHECK(key_exchange(pair) == "X25519MLKEM768");
+  }
+}
+
 TEST_CASE("a compliance policy that this OpenSSL cannot keep is an error at the start") {
   CHECK(check_rules({}));
   CHECK(check_rules({.tls12 = true}));
   Status post_quantum = check_rules({.post_quantum = true});
+  CHECK(post_quantum.has_value() == has_ml_kem());
   if (!post_quantum) CHECK_THAT(post_quantum.error().detail, Contains("COMPLIANCE_POLICY=pqc needs"));
   LocalCa ca = new_root();
   CHECK(client_context(credentials(leaf(ca, "a")), {.post_quantum = true}).has_value() ==
