@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of contents: arguments to options, options to parts, parts put together, run, drained. Everything
 // it calls lives in a folder of its own.
-#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "core/flags.h"
 #include "core/local_ca.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/metrics.h"
 #include "core/revocation.h"
 #include "core/signals.h"
@@ -220,7 +220,8 @@ class Process {
     size_t workloads = loaded.mesh.workloads.size(), services = loaded.mesh.services.size();
     snapshot_ = config::Snapshot::build(std::move(loaded.mesh));
     proxy_.publish(snapshot_);
-    malloc_trim(0);  // what parsing took
+    release_heap();  // what parsing took
+    if (!configured_) release_start_up_code();
     log::info("config", std::exchange(configured_, true) ? "configuration reloaded" : "configuration loaded",
               {{"workloads", workloads}, {"services", services}});
   }
