@@ -190,7 +190,6 @@ build/.deps$(WITH): Makefile
 ifneq ($(OPENSSL),)
 $(PRIVATE_STAMP): .openssl/build .openssl/Cargo.lock | build/.deps$(WITH)
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES .openssl/build $(@D) $(J)
-	@touch $@
 endif
 
 $(B)/%.o: %.cc $(PRIVATE_STAMP)
