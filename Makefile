@@ -140,7 +140,7 @@ BENCH_APT := haproxy wrk strace
 bench: bench-deps
 	@$(MAKE) bench-build
 	@$(MAKE) OPENSSL=3.5 deps && $(MAKE) OPENSSL=3.5 build || echo "bench: OpenSSL 3.5 cannot be built here, ambientd-3.5 is left out"
-	@AMBIENTD=$${AMBIENTD:-$(B)/ambientd} test/bench/run $(BENCH)
+	@AMBIENTD=$${AMBIENTD:-$(B)/ambientd} MICRO=$(B)/micro test/bench/run $(BENCH)
 
 bench-build: build $(B)/micro build/bench/count.so
 
