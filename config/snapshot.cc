@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+
+#include "config/vip_index.h"
 
 namespace ambientd::config {
 
@@ -19,50 +20,15 @@ struct TextHash {
 template <class T>
 using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
-struct CidrVip {
-  Cidr cidr;
-  ServicePtr service;
-};
-
 struct Network {
   std::unordered_map<Ip, WorkloadPtr> workloads;
-  std::unordered_map<Ip, std::vector<ServicePtr>> vips;
-  std::vector<CidrVip> cidr_vips;
+  VipIndex vips;
 };
 
 // Of several workloads on one address (contract/ztunnel.md §4): a pod in the mesh, a pod, one in the mesh.
 int rank(const Workload& workload) {
   bool pod = workload.uid.contains("//Pod/");
   return (pod ? 2 : 0) + (workload.protocol == Tunnel::hbone ? 1 : 0);
-}
-
-bool visible(const Service& service, std::string_view client_ns) {
-  return client_ns.empty() || service.visibility == Visibility::everywhere || service.ns == client_ns;
-}
-
-// The client's own namespace, then the canonical one (the last seen), then the first.
-ServicePtr best_of(const std::vector<ServicePtr>& all, std::string_view client_ns) {
-  ServicePtr first, canonical;
-  for (const ServicePtr& service : all) {
-    if (!visible(*service, client_ns)) continue;
-    if (!client_ns.empty() && service->ns == client_ns) return service;
-    if (service->canonical) canonical = service;
-    if (first == nullptr) first = service;
-  }
-  return canonical ? canonical : first;
-}
-
-// Of CIDR VIPs: in the client's namespace, then the longest prefix, then canonical.
-ServicePtr best_of(const std::vector<CidrVip>& all, const Ip& ip, std::string_view client_ns) {
-  const CidrVip* best = nullptr;
-  auto rank_of = [&](const CidrVip& vip) {
-    return std::tuple(vip.service->ns == client_ns, vip.cidr.length, vip.service->canonical);
-  };
-  for (const CidrVip& vip : all) {
-    if (!vip.cidr.contains(ip) || !visible(*vip.service, client_ns)) continue;
-    if (best == nullptr || rank_of(vip) >= rank_of(*best)) best = &vip;
-  }
-  return best ? best->service : nullptr;
 }
 
 template <class Map, class Key>
@@ -120,9 +86,8 @@ void Snapshot::Index::add(Service from) {
   services.push_back(service);
   by_key[service->key()] = service;
   of_hostname[service->hostname].push_back(service);
-  for (const NetworkAddress& vip : service->vips) networks[vip.network].vips[vip.ip].push_back(service);
-  for (const NetworkCidr& vip : service->cidr_vips)
-    networks[vip.network].cidr_vips.push_back({vip.cidr, service});
+  for (const NetworkAddress& vip : service->vips) networks[vip.network].vips.add(vip.ip, service);
+  for (const NetworkCidr& vip : service->cidr_vips) networks[vip.network].vips.add(vip.cidr, service);
 }
 
 void Snapshot::Index::add(policy::Authorization from) {
@@ -201,10 +166,7 @@ WorkloadPtr Snapshot::workload_by_hostname(std::string_view ns, std::string_view
 ServicePtr Snapshot::service_by_vip(std::string_view network, const Ip& ip,
                                     std::string_view client_ns) const {
   const Network* found = find(index_->networks, network);
-  if (found == nullptr) return nullptr;
-  const std::vector<ServicePtr>* exact = find(found->vips, ip);
-  ServicePtr best = exact ? best_of(*exact, client_ns) : nullptr;
-  return best ? best : best_of(found->cidr_vips, ip, client_ns);
+  return found ? found->vips.find(ip, client_ns) : nullptr;
 }
 
 ServicePtr Snapshot::service(std::string_view ns, std::string_view hostname) const {

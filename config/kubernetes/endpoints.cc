@@ -30,8 +30,16 @@ PortMap ports_of(const ServiceEntry& entry, const MeshEndpoint& endpoint) {
   return out;
 }
 
-// What an endpoint has of its ServiceEntry: its labels too decide canonical name, tunnel and policies.
-Workload start_workload(const World& world, const ServiceEntry& entry, std::string_view address) {
+// An endpoint's labels are its own and its ServiceEntry's, which win, as with a WorkloadEntry: a policy that
+// selects either binds it.
+Labels labels_of(const ServiceEntry& entry, const MeshEndpoint& endpoint) {
+  Labels out = entry.meta.labels;
+  out.insert(endpoint.labels.begin(), endpoint.labels.end());
+  return out;
+}
+
+Workload start_workload(const World& world, const ServiceEntry& entry, std::string_view address,
+                        Labels labels) {
   Workload out;
   out.uid = fmt::format("{}/networking.istio.io/ServiceEntry/{}/{}", kClusterId, entry.meta.key(), address);
   out.name = out.workload_name = entry.meta.name;
@@ -44,15 +52,15 @@ Workload start_workload(const World& world, const ServiceEntry& entry, std::stri
   out.trust_domain = world.mesh.trust_domain;
   out.workload_type = WorkloadType::pod;
   out.cluster_id = kClusterId;
-  out.labels = entry.meta.labels;
-  set_canonical(entry.meta.labels, &out);
-  set_tunnel(entry.meta, entry.meta.labels, &out);
-  out.authorization_policies = policies_of(world, out.ns, entry.meta.labels);
+  set_canonical(labels, &out);
+  set_tunnel(entry.meta, labels, &out);
+  out.authorization_policies = policies_of(world, out.ns, labels);
+  out.labels = std::move(labels);
   return out;
 }
 
 Workload make_workload(const World& world, const ServiceEntry& entry, const MeshEndpoint& endpoint) {
-  Workload out = start_workload(world, entry, endpoint.address);
+  Workload out = start_workload(world, entry, endpoint.address, labels_of(entry, endpoint));
   if (endpoint.network) out.network = *endpoint.network;
   out.service_account = endpoint.service_account;
   out.locality = endpoint.locality;
@@ -84,7 +92,7 @@ void add_written_endpoints(World& world, const ServiceEntry& entry, const std::v
 }
 
 void add_host_endpoint(World& world, const ServiceEntry& entry, const std::string& key) {
-  Workload workload = start_workload(world, entry, key.substr(entry.meta.ns.size() + 1));
+  Workload workload = start_workload(world, entry, key.substr(entry.meta.ns.size() + 1), entry.meta.labels);
   workload.services.emplace(key, ports_of(entry, {}));
   world.mesh.workloads.push_back(std::move(workload));
 }

@@ -204,6 +204,31 @@ TEST_CASE("a ServiceEntry resolved by DNS is its own endpoint, per host") {
   CHECK(mesh.workloads[0].services == std::map<std::string, PortMap>{{"demo/x.com", {{80, 8080}}}});
 }
 
+TEST_CASE("an endpoint inside a ServiceEntry has its own account and weight, and the labels of both") {
+  const std::string policy =
+      "metadata: {{name: {0}, namespace: demo}}, spec: {{selector: {{matchLabels: {{{0}: '1'}}}}, action: "
+      "DENY, "
+      "rules: [{{}}]}}";
+  Mesh mesh = mesh_of(
+      object(
+          "networking.istio.io/v1", "ServiceEntry",
+          "metadata: {name: se, namespace: demo, labels: {se: '1', app: outer}}, spec: {hosts: [x.com], "
+          "resolution: STATIC, endpoints: [{address: 10.0.0.1, serviceAccount: vm, weight: 3, locality: r/z, "
+          "labels: {ep: '1', app: inner, networking.istio.io/tunnel: http}}, {address: 10.0.0.2}]}") +
+      object("security.istio.io/v1", "AuthorizationPolicy", fmt::format(fmt::runtime(policy), "se")) +
+      object("security.istio.io/v1", "AuthorizationPolicy", fmt::format(fmt::runtime(policy), "ep")));
+  const Workload &first = mesh.workloads.at(0), &second = mesh.workloads.at(1);
+  CHECK(first.identity().uri() == "spiffe://cluster.local/ns/demo/sa/vm");
+  CHECK(first.capacity == 3);
+  CHECK(first.locality.zone == "z");
+  CHECK(first.protocol == Tunnel::hbone);
+  CHECK(first.canonical_name == "outer");
+  CHECK(first.authorization_policies == std::vector<std::string>{"demo/ep", "demo/se"});
+  CHECK(second.authorization_policies == std::vector<std::string>{"demo/se"});
+  CHECK(second.protocol == Tunnel::tcp);
+  CHECK(second.service_account.empty());
+}
+
 TEST_CASE("one endpoint's network does not leak into the next") {
   Mesh mesh = mesh_of(
       object("networking.istio.io/v1", "ServiceEntry",
