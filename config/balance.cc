@@ -59,20 +59,30 @@ bool healthy(const Service& service, const Workload& to) {
          service.load_balancer->health_policy == LoadBalancer::HealthPolicy::allow_all;
 }
 
-struct Candidates {
+struct Place {
+  Standing standing = Standing::in;
+  size_t rank = 0;  // higher is nearer
+};
+
+struct Balancing {
   const Service& service;
   uint16_t service_port;
   const Workload& client;
   Purpose purpose;
+  Tried tried;
 
-  // The endpoint's rank, if it can be chosen at all.
-  std::optional<size_t> consider(const Endpoint& endpoint) const {
+  // The endpoint by itself; whether somebody is nearer shows only when all have been looked at.
+  Place consider(const Endpoint& endpoint) const {
     const Workload& to = *endpoint.workload;
-    if (!healthy(service, to) || !reachable(to, client)) return {};
-    if (!endpoint_port(service, endpoint, service_port, purpose)) return {};
+    if (!healthy(service, to)) return {Standing::unhealthy};
+    if (!reachable(to, client)) return {Standing::unreachable};
+    if (!endpoint_port(service, endpoint, service_port, purpose)) return {Standing::no_port};
+    if (contains(tried, to)) return {Standing::tried};
+    if (to.capacity == 0) return {Standing::weightless};
     const std::optional<LoadBalancer>& balancer = service.load_balancer;
-    if (!balancer || balancer->mode == LoadBalancer::Mode::standard) return 0;
-    return rank(*balancer, client, to);
+    if (!balancer || balancer->mode == LoadBalancer::Mode::standard) return {};
+    std::optional<size_t> near = rank(*balancer, client, to);
+    return near ? Place{Standing::in, *near} : Place{Standing::too_far};
   }
 };
 
@@ -83,6 +93,32 @@ bool allowed(const Ip& ip, IpFamilies families) {
 }
 
 }  // namespace
+
+bool contains(Tried tried, const Workload& workload) {
+  return std::ranges::any_of(tried, [&](const WorkloadPtr& each) { return each->uid == workload.uid; });
+}
+
+std::string_view text(Standing standing) {
+  switch (standing) {
+    case Standing::in:
+      return "can be chosen";
+    case Standing::unhealthy:
+      return "not healthy";
+    case Standing::unreachable:
+      return "has neither an address nor a network gateway";
+    case Standing::no_port:
+      return "has nothing behind the service port";
+    case Standing::tried:
+      return "tried and failed";
+    case Standing::too_far:
+      return "not where mode strict wants it";
+    case Standing::farther:
+      return "another one is nearer";
+    case Standing::weightless:
+      return "has capacity 0";
+  }
+  return "";
+}
 
 std::optional<uint16_t> endpoint_port(const Service& service, const Endpoint& endpoint, uint16_t service_port,
                                       Purpose purpose) {
@@ -98,23 +134,24 @@ std::optional<uint16_t> endpoint_port(const Service& service, const Endpoint& en
 }
 
 std::optional<Choice> balance(const Snapshot& snapshot, const Service& service, uint16_t service_port,
-                              const Workload& client, Purpose purpose, uint64_t random) {
+                              const Workload& client, Purpose purpose, uint64_t random, Tried tried) {
   if (purpose == Purpose::traffic && !service.ports.contains(service_port)) return {};
-  Candidates candidates{service, service_port, client, purpose};
+  Balancing balancing{service, service_port, client, purpose, tried};
   std::span<const Endpoint> endpoints = snapshot.endpoints(service);
   size_t best = 0;
   uint64_t weight = 0;
   for (const Endpoint& each : endpoints) {
-    std::optional<size_t> rank = candidates.consider(each);
-    if (!rank || *rank < best) continue;
-    if (*rank > best) weight = 0;
-    best = *rank;
+    Place place = balancing.consider(each);
+    if (place.standing != Standing::in || place.rank < best) continue;
+    if (place.rank > best) weight = 0;
+    best = place.rank;
     weight += each.workload->capacity;
   }
   if (weight == 0) return {};
   uint64_t at = random % weight;
   for (const Endpoint& each : endpoints) {
-    if (candidates.consider(each) != best) continue;
+    Place place = balancing.consider(each);
+    if (place.standing != Standing::in || place.rank != best) continue;
     if (at < each.workload->capacity)
       return Choice{each.workload, *endpoint_port(service, each, service_port, purpose)};
     at -= each.workload->capacity;
@@ -122,8 +159,34 @@ std::optional<Choice> balance(const Snapshot& snapshot, const Service& service, 
   return {};
 }
 
+std::vector<Candidate> candidates(const Snapshot& snapshot, const Service& service, uint16_t service_port,
+                                  const Workload& client, Purpose purpose, Tried tried) {
+  Balancing balancing{service, service_port, client, purpose, tried};
+  bool has_port = purpose != Purpose::traffic || service.ports.contains(service_port);
+  std::vector<Candidate> out;
+  std::vector<size_t> ranks;
+  size_t best = 0;
+  for (const WorkloadPtr& workload : snapshot.workloads()) {
+    auto ports = workload->services.find(service.key());
+    if (ports == workload->services.end()) continue;
+    Endpoint endpoint{workload, &ports->second};
+    Place place = has_port ? balancing.consider(endpoint) : Place{Standing::no_port};
+    uint16_t port = endpoint_port(service, endpoint, service_port, purpose).value_or(0);
+    out.push_back({workload, place.standing == Standing::in ? port : uint16_t{0}, place.standing});
+    ranks.push_back(place.rank);
+    if (place.standing == Standing::in) best = std::max(best, place.rank);
+  }
+  for (size_t i = 0; i < out.size(); ++i)
+    if (out[i].standing == Standing::in && ranks[i] < best) out[i] = {out[i].workload, 0, Standing::farther};
+  return out;
+}
+
 Result<Ip> destination_ip(const Workload& workload, const Ip& target, IpFamilies families) {
-  const std::vector<Ip>& has = workload.addresses;
+  return resolved_ip(workload, workload.addresses, target, families);
+}
+
+Result<Ip> resolved_ip(const Workload& workload, std::span<const Ip> has, const Ip& target,
+                       IpFamilies families) {
   if (std::ranges::find(has, target) != has.end()) return target;
   const Ip* first = nullptr;
   for (const Ip& each : has) {

@@ -87,6 +87,8 @@ struct Workload {
   std::vector<std::string> authorization_policies;  // "ns/name" of workload-selector policies
   Health status = Health::healthy;
   std::optional<GatewayAddress> waypoint, network_gateway;
+  std::string
+      missing_waypoint;  // "ns/name": it asks for this one, which does not exist or does not let it in
   Locality locality;
   uint32_t capacity = 1;
   std::map<std::string, PortMap> services;    // "ns/hostname" → ports on this workload
@@ -134,6 +136,7 @@ struct Service {
   std::vector<std::string> subject_alt_names;
   std::optional<GatewayAddress> waypoint;
   std::vector<WeightedWaypoint> weighted_waypoints;
+  std::string missing_waypoint;  // as a workload's
   std::optional<LoadBalancer> load_balancer;
   IpFamilies ip_families = IpFamilies::automatic;
   Visibility visibility = Visibility::everywhere;

@@ -26,13 +26,9 @@ void derive_slice_endpoints(World& world);
 void derive_l7_policies(World& world);  // AuthorizationPolicy and RequestAuthentication with targetRefs
 void derive_routes(World& world);
 
-// waypoints.cc: what an object of namespace `ns` is bound to. Null: nothing, or refused (with a warning).
-const Waypoint* workload_waypoint(const World& world, const Meta& about, const Labels& labels);
-struct ServiceWaypoints {
-  std::optional<GatewayAddress> waypoint;
-  std::vector<WeightedWaypoint> weighted;
-};
-ServiceWaypoints service_waypoints(const World& world, const Meta& about);
+// waypoints.cc: sets which waypoint an object is bound to, or which one it asks for and does not get.
+void bind_waypoint(const World& world, const Meta& about, const Labels& labels, Workload* workload);
+void bind_waypoint(const World& world, const Meta& about, config::Service* service);
 
 // policies: the names a workload's authorization_policies hold, in order (contract/kubernetes.md §1, §9).
 std::vector<std::string> policies_of(const World& world, std::string_view ns, const Labels& labels);

@@ -65,8 +65,7 @@ Workload make_workload(const World& world, const ServiceEntry& entry, const Mesh
   out.service_account = endpoint.service_account;
   out.locality = endpoint.locality;
   if (endpoint.weight > 0) out.capacity = endpoint.weight;
-  if (const Waypoint* waypoint = workload_waypoint(world, entry.meta, endpoint.labels))
-    out.waypoint = waypoint->address;
+  bind_waypoint(world, entry.meta, endpoint.labels, &out);
   auto gateway = world.network_gateways.find(out.network);
   if (gateway != world.network_gateways.end()) out.network_gateway = gateway->second;
   return out;

@@ -85,9 +85,7 @@ void add_ports(const std::vector<ServicePort>& ports, config::Service* out) {
 }
 
 void bind(const World& world, const Meta& meta, config::Service* out) {
-  ServiceWaypoints waypoints = service_waypoints(world, meta);
-  out->waypoint = std::move(waypoints.waypoint);
-  out->weighted_waypoints = std::move(waypoints.weighted);
+  bind_waypoint(world, meta, out);
   out->ingress_use_waypoint = out->waypoint.has_value() && ingress_uses_waypoint(world, meta);
 }
 

@@ -143,7 +143,10 @@ const Waypoint* admit(const World& world, const Meta& about, const std::string& 
   if (at == world.waypoints.end()) {
     world.warn(
         about,
-        fmt::format("wants waypoint {}, which does not exist: its traffic goes without L7 policy", key));
+        fmt::format(
+            "wants waypoint {}, which does not exist: its traffic goes without L7 policy, or nowhere with "
+            "--missing-waypoint=refuse",
+            key));
     return nullptr;
   }
   if (may_attach(world, at->second, about.ns)) return &at->second;
@@ -153,16 +156,25 @@ const Waypoint* admit(const World& world, const Meta& about, const std::string& 
   return nullptr;
 }
 
-const Waypoint* find_waypoint(const World& world, const Meta& about, const Labels& labels,
-                              bool (Waypoint::*serves)() const) {
+// What became of a wish: at most one of the two is set.
+struct Bound {
+  const Waypoint* to = nullptr;
+  std::string missing;  // "ns/name"
   bool inherited = false;
-  Wish wish = wish_of(world, about, labels, &inherited);
-  if (wish.key.empty()) return nullptr;
-  const Waypoint* waypoint = admit(world, about, wish.key);
-  if (waypoint == nullptr || (waypoint->*serves)()) return waypoint;
-  if (!inherited)
+};
+
+Bound find_waypoint(const World& world, const Meta& about, const Labels& labels,
+                    bool (Waypoint::*serves)() const) {
+  Bound out;
+  Wish wish = wish_of(world, about, labels, &out.inherited);
+  if (wish.key.empty()) return out;
+  out.to = admit(world, about, wish.key);
+  if (out.to == nullptr) out.missing = wish.key;
+  if (out.to == nullptr || (out.to->*serves)()) return out;
+  if (!out.inherited)
     world.warn(about, fmt::format("wants waypoint {}, which is not for its kind of traffic", wish.key));
-  return nullptr;
+  out.to = nullptr;
+  return out;
 }
 
 std::optional<uint32_t> canary_weight(const Meta& from) {
@@ -208,15 +220,20 @@ void derive_waypoints(World& world) {
   }
 }
 
-const Waypoint* workload_waypoint(const World& world, const Meta& about, const Labels& labels) {
-  return find_waypoint(world, about, labels, &Waypoint::serves_workloads);
+// A namespace's waypoint that does not exist is taken to have been for services, as most are.
+void bind_waypoint(const World& world, const Meta& about, const Labels& labels, Workload* workload) {
+  Bound bound = find_waypoint(world, about, labels, &Waypoint::serves_workloads);
+  if (bound.to != nullptr) workload->waypoint = bound.to->address;
+  if (!bound.inherited) workload->missing_waypoint = std::move(bound.missing);
 }
 
-ServiceWaypoints service_waypoints(const World& world, const Meta& about) {
-  if (is_waypoint_service(about)) return {};
-  const Waypoint* waypoint = find_waypoint(world, about, about.labels, &Waypoint::serves_services);
-  if (waypoint == nullptr) return {};
-  return {waypoint->address, canary(world, about, *waypoint)};
+void bind_waypoint(const World& world, const Meta& about, config::Service* service) {
+  if (is_waypoint_service(about)) return;
+  Bound bound = find_waypoint(world, about, about.labels, &Waypoint::serves_services);
+  service->missing_waypoint = std::move(bound.missing);
+  if (bound.to == nullptr) return;
+  service->waypoint = bound.to->address;
+  service->weighted_waypoints = canary(world, about, *bound.to);
 }
 
 }  // namespace ambientd::config::kubernetes

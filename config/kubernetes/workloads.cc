@@ -87,8 +87,8 @@ void bind(const World& world, const Pod& pod, Workload* out) {
   auto own = name ? world.waypoints.find(pod.meta.ns + "/" + *name) : world.waypoints.end();
   if (own != world.waypoints.end()) {
     out->application_tunnel = own->second.binding;
-  } else if (const Waypoint* waypoint = workload_waypoint(world, pod.meta, pod.meta.labels)) {
-    out->waypoint = waypoint->address;
+  } else {
+    bind_waypoint(world, pod.meta, pod.meta.labels, out);
   }
 }
 
@@ -156,8 +156,7 @@ Workload make_workload(const World& world, const WorkloadEntry& entry, Labels la
   if (entry.endpoint.weight > 0) out.capacity = entry.endpoint.weight;
   set_canonical(labels, &out);
   set_tunnel(entry.meta, labels, &out);
-  if (const Waypoint* waypoint = workload_waypoint(world, entry.meta, labels))
-    out.waypoint = waypoint->address;
+  bind_waypoint(world, entry.meta, labels, &out);
   add_gateway(world, &out);
   out.labels = std::move(labels);
   return out;

@@ -45,6 +45,39 @@ TEST_CASE("a service is bound by its own label, else by its namespace's, and `no
   }
 }
 
+TEST_CASE("a waypoint that is asked for and not there is remembered") {
+  struct Case {
+    const char* what;
+    std::string text;
+    const char* of_service;
+    const char* of_pod;
+  };
+  const std::string objects = service("demo", "a", "10.1.0.1", kUse) + pod("demo", "a", "10.0.0.1", kUse);
+  const std::string plain = service("demo", "a", "10.1.0.1") + pod("demo", "a", "10.0.0.1", "");
+  const std::string elsewhere = "istio.io/use-waypoint: waypoint, istio.io/use-waypoint-namespace: other";
+  const Case cases[] = {
+      {"nothing asked for", plain, "", ""},
+      {"no Gateway", objects, "demo/waypoint", "demo/waypoint"},
+      {"of the namespace", ns("demo", kUse) + plain, "demo/waypoint", ""},
+      {"one that is there", waypoint("demo", "waypoint") + objects, "", ""},
+      {"one for other traffic",
+       waypoint("demo", "waypoint", ", labels: {istio.io/waypoint-for: none}") + objects, "", ""},
+      {"one that lets nobody in",
+       waypoint("other", "waypoint") + service("demo", "a", "10.1.0.1", elsewhere) +
+           pod("demo", "a", "10.0.0.1", elsewhere),
+       "other/waypoint", "other/waypoint"},
+      {"opted out",
+       service("demo", "a", "10.1.0.1", "istio.io/use-waypoint: none") + pod("demo", "a", "10.0.0.1", ""), "",
+       ""},
+  };
+  for (const Case& c : cases) {
+    INFO(c.what);
+    SnapshotPtr snapshot = snapshot_of(c.text);
+    CHECK(snapshot->service("demo", "a.demo.svc.cluster.local")->missing_waypoint == c.of_service);
+    CHECK(snapshot->workload_by_uid("Kubernetes//Pod/demo/a")->missing_waypoint == c.of_pod);
+  }
+}
+
 TEST_CASE("what a waypoint is for decides whether services or workloads are bound to it") {
   struct Case {
     const char* traffic;
@@ -103,7 +136,7 @@ TEST_CASE("a waypoint that does not exist is a loud warning") {
   CHECK(warnings_of(service("demo", "a", "10.1.0.1", kUse)) ==
         "x.yaml:2: Service demo/a: wants waypoint demo/waypoint, which does not exist: its traffic goes "
         "without L7 "
-        "policy");
+        "policy, or nowhere with --missing-waypoint=refuse");
 }
 
 TEST_CASE("an address in status is used as it is, hostname before IP") {
