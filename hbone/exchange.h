@@ -59,6 +59,7 @@ class Exchange final : public Stream, public Listed<Exchange> {
   void close(Errc why) override;  // RST_STREAM with the code that fits `why`
 
   Session& session() { return session_; }
+  const Session& session() const { return session_; }
   int32_t id() const { return id_; }
   // The peer sent END_STREAM with its headers: there is no body to come.
   bool ended() const { return eof_ && queued_ == 0; }

@@ -22,7 +22,7 @@ struct Pool::Place final : Closable, Listed<Place> {
 };
 
 struct Pool::Connection {
-  std::unique_ptr<TlsStream> transport;
+  Transport transport;
   std::string root;  // what verified the peer
   std::optional<Session> session;
 };
@@ -108,24 +108,39 @@ Task<Result<std::unique_ptr<Pool::Connection>>> Pool::dial(Entry* entry, Dialer*
                     {Errc::hbone_timed_out,
                      fmt::format("connection timed out, maybe a NetworkPolicy is blocking HBONE port {}: {}",
                                  key.to.port, key.to.str())});
-  Result<WorkloadCertificatePtr> certificate = co_await dialer->certificate(key.source, scope);
-  if (!certificate) co_return fail(std::move(certificate.error()));
-  Result<Fd> socket = dialer->socket(key.to.ip.v6);
-  if (!socket) co_return fail(std::move(socket.error()));
-  Result<Fd> connected = co_await connect(std::move(*socket), key.to, scope);
+  Result<Transport> transport = co_await dialer->dial(key, scope);
+  if (!transport) co_return fail(std::move(transport.error()));
+  Status good = check_revoked(transport->tls);  // the lists may have changed since the peer was verified
+  if (!good) co_return fail(std::move(good.error()));
+  auto connection = std::make_unique<Connection>();
+  connection->root = peer_check(transport->tls).root;
+  connection->transport = std::move(*transport);
+  co_return std::move(connection);
+}
+
+Task<Result<Transport>> Dialer::dial(PoolKey key, Scope& scope) {
+  Result<WorkloadCertificatePtr> current = co_await certificate(key.source, scope);
+  if (!current) co_return fail(std::move(current.error()));
+  Result<Fd> fd = socket(key.to.ip.v6);
+  if (!fd) co_return fail(std::move(fd.error()));
+  Result<Fd> connected = co_await connect(std::move(*fd), key.to, scope);
   if (!connected) co_return fail(std::move(connected.error()));
-  SslPtr ssl(SSL_new((*certificate)->client.get()));
+  SslPtr ssl(SSL_new((*current)->client.get()));
   SSL_set_connect_state(ssl.get());
-  expect_peers(ssl.get(), key.peers);
+  expect_peers(ssl.get(), std::move(key.peers));
   Result<std::unique_ptr<TlsStream>> tls =
       co_await TlsStream::handshake(std::move(*connected), std::move(ssl), scope);
   if (!tls) co_return fail(std::move(tls.error()));
-  Status good = check_revoked((*tls)->ssl());  // the lists may have changed since the peer was verified
-  if (!good) co_return fail(std::move(good.error()));
-  auto connection = std::make_unique<Connection>();
-  connection->root = peer_check((*tls)->ssl()).root;
-  connection->transport = std::move(*tls);
-  co_return std::move(connection);
+  const SSL* known = (*tls)->ssl();
+  co_return Transport{std::move(*tls), known};
+}
+
+std::optional<Identity> Pool::peer(const Exchange& tunnel) const {
+  for (const auto& [key, entry] : entries_) {
+    for (const Connection* each : entry->connections)
+      if (&*each->session == &tunnel.session()) return peer_check(each->transport.tls).identity;
+  }
+  return {};
 }
 
 Task<void> Pool::drive(Entry* entry, Dialer* dialer) {
@@ -137,7 +152,7 @@ Task<void> Pool::drive(Entry* entry, Dialer* dialer) {
     co_return;
   }
   Connection& mine = **connection;
-  mine.session.emplace(Session::Role::client, *mine.transport, limits_.session);
+  mine.session.emplace(Session::Role::client, *mine.transport.stream, limits_.session);
   entry->connections.push_back(&mine);
   settle(*entry, {});
   Timer unused([this, &mine, &unused] {
@@ -174,7 +189,7 @@ void Pool::evict(const std::function<bool(const PoolKey&)>& stale) {
 void Pool::revoke() {
   for (auto& [key, entry] : entries_) {
     for (Connection* each : entry->connections) {
-      if (!check_revoked(each->transport->ssl())) each->session->close(Errc::revoked);
+      if (!check_revoked(each->transport.tls)) each->session->close(Errc::revoked);
     }
   }
 }

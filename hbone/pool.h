@@ -36,15 +36,27 @@ struct PoolKey {
   std::vector<Identity> peers;  // any of them may answer
   SockAddr to;
   Ip source_ip;
+  // Double HBONE: the connection runs inside a tunnel for `authority` through one of `carriers`, who is at
+  // `to`.
+  std::vector<Identity> carriers{};
+  std::string authority{};
 
   auto operator<=>(const PoolKey&) const = default;
   bool operator==(const PoolKey&) const = default;
+};
+
+// A connection that is ready for HTTP/2.
+struct Transport {
+  std::unique_ptr<Stream> stream;
+  const SSL* tls = nullptr;  // of the stream: who the peer is (core/tls.h)
 };
 
 // How one side makes its connections: from which network namespace, with which certificate.
 class Dialer {
  public:
   virtual ~Dialer() = default;
+  // Mutual TLS over TCP, unless it is another one's way. The pool bounds its time by `scope`.
+  virtual Task<Result<Transport>> dial(PoolKey key, Scope& scope);
   virtual Result<Fd> socket(bool v6) = 0;
   // The current certificate of `identity`; waits for the first one, within `scope`.
   virtual Task<Result<WorkloadCertificatePtr>> certificate(Identity identity, Scope& scope) = 0;
@@ -77,6 +89,8 @@ class Pool {
   bool empty() const {
     return entries_.empty();
   }  // and may be destroyed: no connection, no dial, nobody waits
+  // Who answers on the connection of that tunnel, which the pool opened.
+  std::optional<Identity> peer(const Exchange& tunnel) const;
   Task<void> until_empty();  // follows drain() when the last tunnel has ended
   size_t connections() const;
 
