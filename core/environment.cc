@@ -82,6 +82,7 @@ void read_place(Reader& env, Options& options) {
   env.text("CLUSTER_ID", options.cluster_id);
   env.text("ISTIO_META_CLUSTER_ID", options.cluster_id);  // wins
   env.text("CLUSTER_DOMAIN", options.cluster_domain);
+  env.read("MISSING_WAYPOINT", options.missing_waypoint, parse_missing_waypoint);
   env.text("TRUST_DOMAIN", options.trust_domain);
   env.text("POD_NAME", options.pod_name);
   env.text("POD_NAMESPACE", options.pod_namespace);

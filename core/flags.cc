@@ -35,6 +35,7 @@ Environment variables of Istio's ztunnel are honoured; a flag beats its variable
 struct Given {
   std::string mode, role, workload, workers, log_level;
   std::vector<std::string> pods;
+  std::string missing_waypoint;
   bool check = false, apply = false, remove = false, print = false;
   CLI::App* redirect = nullptr;
   CLI::App* proxy = nullptr;
@@ -53,6 +54,10 @@ void describe_run(CLI::App& app, Given& given, Options& options) {
       ->allow_extra_args(false);
   app.add_option("--workers", given.workers, "worker threads: N, N% of the CPUs, or 0 for all");
   app.add_option("--log-level", given.log_level, "level, or target=level, separated by commas");
+  app.add_option(
+      "--missing-waypoint", given.missing_waypoint,
+      "calls whose waypoint is missing: refuse, pass, or istio (default: pass where no such Gateway "
+      "exists, refuse where it has no instance)");
   app.add_flag("--check", given.check, "validate the configuration, print its problems, exit");
 }
 
@@ -147,6 +152,11 @@ Status take_tuning(const Given& given, Options& options) {
     if (!workers) return wrong("--workers", workers.error().detail);
     options.workers = *workers;
   }
+  if (!given.missing_waypoint.empty()) {
+    Result<MissingWaypoint> what = parse_missing_waypoint(given.missing_waypoint);
+    if (!what) return wrong("--missing-waypoint", what.error().detail);
+    options.missing_waypoint = *what;
+  }
   if (!given.log_level.empty()) {
     Result<log::Filter> filter = log::Filter::parse(given.log_level);
     if (!filter) return wrong("--log-level", filter.error().detail);
@@ -214,6 +224,13 @@ Result<WorkloadName> parse_workload_name(std::string_view text) {
   if (!good)
     return fail(Errc::invalid, fmt::format("{} is not namespace/name/service-account", quoted(text)));
   return WorkloadName{std::string(parts[0]), std::string(parts[1]), std::string(parts[2])};
+}
+
+Result<MissingWaypoint> parse_missing_waypoint(std::string_view text) {
+  if (text == "istio") return MissingWaypoint::istio;
+  if (text == "refuse") return MissingWaypoint::refuse;
+  if (text == "pass") return MissingWaypoint::pass;
+  return fail(Errc::invalid, fmt::format("{} is not refuse, pass or istio", quoted(text)));
 }
 
 Result<size_t> parse_workers(std::string_view text, size_t cpus) {

@@ -30,6 +30,8 @@ Result<WorkloadName> parse_workload_name(std::string_view text);
 // A number, a percentage of `cpus` (rounded up), or 0 for all of them; at least 1. Error: invalid.
 Result<size_t> parse_workers(std::string_view text, size_t cpus);
 
+Result<MissingWaypoint> parse_missing_waypoint(std::string_view text);  // `istio`, `refuse` or `pass`
+
 // The part of parse_flags that reads environment variables: fills `options`. Error: invalid.
 Status read_environment(const Environment& environment, Options& options);
 

@@ -16,6 +16,11 @@ namespace ambientd {
 
 enum class Mode : uint8_t { ztunnel, waypoint };
 
+// What becomes of a call to a service or workload that asks for a waypoint which is missing. As Istio has it:
+// one whose Gateway does not exist is called without a waypoint, one whose waypoint has no instance is
+// refused.
+enum class MissingWaypoint : uint8_t { istio, refuse, pass };
+
 enum class Command : uint8_t {
   run,
   check,
@@ -102,6 +107,7 @@ struct Options {
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string network;
+  MissingWaypoint missing_waypoint = MissingWaypoint::istio;
   std::string node;  // empty: every workload counts as local
 
   Ports ports;

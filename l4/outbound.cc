@@ -3,11 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "core/deadline.h"
 #include "core/tcp_stream.h"
 #include "hbone/splice.h"
-#include "hbone/tunnel.h"
 #include "l4/baggage.h"
+#include "l4/failover.h"
 #include "l4/outcome.h"
 
 namespace ambientd::l4 {
@@ -33,66 +32,47 @@ class HangUp {
   Timer timer_;
 };
 
-Flow flow_of(const Captured& call) {
-  const Decision& decision = call.decision;
-  Flow flow{.direction = Direction::outbound,
-            .source = call.self,
-            .destination = decision.workload,
-            .service = decision.service,
-            .from = call.from,
-            .to = decision.to,
-            .authority = decision.authority};
-  if (decision.protocol == Decision::Protocol::tcp) return flow;
-  flow.mutual_tls = true;
-  flow.source_identity = call.self->identity().uri();
-  flow.target_identity = decision.workload->identity().uri();
-  return flow;
-}
-
-// A CONNECT that crossed the peer's GOAWAY was provably not processed: it is sent once more, on a connection
-// of its own making.
-Task<Result<std::unique_ptr<hbone::Exchange>>> open_tunnel(PodWorker& pod, const Captured& call,
-                                                           const hbone::Connect& request, Scope& scope) {
-  Result<std::unique_ptr<hbone::Exchange>> tunnel =
-      co_await hbone::open_tunnel(pod.pool, pool_key(call), pod, request, scope);
-  if (tunnel || tunnel.error().code != Errc::refused_stream || scope.closed()) co_return tunnel;
-  co_return co_await hbone::open_tunnel(pod.pool, pool_key(call), pod, request, scope);
-}
-
-Task<Result<std::unique_ptr<Stream>>> open_hbone(PodWorker& pod, const Captured& call, Scope& scope) {
-  hbone::Connect request = connect_request(call);
-  Deadline deadline(scope, pod.worker.settings.answer_ms,
-                    {Errc::timed_out, fmt::format("{} did not answer the CONNECT to {} in time",
-                                                  call.decision.to.str(), request.authority)});
-  Result<std::unique_ptr<hbone::Exchange>> tunnel = co_await open_tunnel(pod, call, request, scope);
-  if (tunnel) co_return std::unique_ptr<Stream>(std::move(*tunnel));
-  Error error = std::move(tunnel.error());
-  if (error.code == Errc::reset && !scope.closed()) error = {Errc::http2, "h2 failed: " + error.detail};
-  co_return fail(std::move(error));
-}
-
-Task<Result<std::unique_ptr<Stream>>> open_plain(PodWorker& pod, const Captured& call, Scope& scope) {
-  Result<Fd> fd = co_await dial(pod, call.decision.to, {}, scope);
-  if (!fd) co_return fail(std::move(fd.error()));
-  co_return std::make_unique<TcpStream>(std::move(*fd));
-}
-
-[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod, const Captured& call,
-                                                                      const TcpStream& app, Scope& scope) {
+// The decision is only needed until the way is open: a connection that lives long does not keep it.
+[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod, std::unique_ptr<Captured> call,
+                                                    const TcpStream& app, Report& report, Scope& scope) {
   HangUp hang_up(app, scope);
-  if (call.decision.protocol == Decision::Protocol::hbone) co_return co_await open_hbone(pod, call, scope);
-  co_return co_await open_plain(pod, call, scope);
+  co_return co_await open_way(pod, *call, report, scope);
 }
 
-Task<Status> relay_call(PodWorker& pod, TcpStream& app, const Captured& call, Scope& scope, Relayed& bytes) {
-  Result<std::unique_ptr<Stream>> upstream = co_await open_upstream(pod, call, app, scope);
+Task<Status> relay_call(PodWorker& pod, TcpStream& app, std::unique_ptr<Captured> call, Report& report,
+                        Scope& scope) {
+  Result<std::unique_ptr<Stream>> upstream = co_await open_upstream(pod, std::move(call), app, report, scope);
   if (!upstream) co_return fail(scope.explain(std::move(upstream.error())));
+  report.open();
   scope.add(app);
   scope.add(**upstream);
-  Status ended = co_await hbone::splice(app, **upstream, bytes.a_to_b, bytes.b_to_a);
-  if (scope.closed()) co_return fail(*scope.why());
-  if (!ended && !is_clean_end(ended.error().code)) co_return ended;
-  co_return Status{};
+  Status ended = co_await hbone::splice(app, **upstream, report.bytes.a_to_b, report.bytes.b_to_a);
+  co_return relay_outcome(scope, std::move(ended));
+}
+
+Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
+  Story story(pod->worker);
+  Telemetry::Socket socket = pod->worker.telemetry.accepted(Direction::outbound);
+  TcpStream app(std::move(fd));
+  Scope scope;
+  Report report(pod->worker.telemetry, flow_of(*call), false);
+  Live live(pod->worker, *pod, scope, report);
+  live.target = call->target;
+  Status ended = co_await relay_call(*pod, app, std::move(call), report, scope);
+  report.end(ended);
+}
+
+void count_missing_waypoint(Worker& worker, const Call& call, const Result<Decision>& decision) {
+  bool refused = !decision && decision.error().code == Errc::unknown_waypoint;
+  bool passed = decision && !decision->skipped_waypoint.empty();
+  if (!refused && !passed) return;
+  const config::Snapshot& snapshot = *worker.snapshot;
+  const std::string& network = worker.settings.network;
+  config::ServicePtr service;
+  if (!snapshot.workload_by_ip(network, call.target.ip))
+    service = snapshot.service_by_vip(network, call.target.ip, call.self.ns);
+  worker.telemetry.waypoint_missing(service ? service->hostname : "",
+                                    passed ? decision->skipped_waypoint : "", passed);
 }
 
 struct Accepted {
@@ -134,7 +114,11 @@ size_t owner_of(const Captured& call, size_t workers) {
 }
 
 hbone::PoolKey pool_key(const Captured& call) {
-  return {call.self->identity(), call.decision.peers, call.decision.to, call.from.ip};
+  const Decision& decision = call.decision;
+  if (decision.protocol != Decision::Protocol::double_hbone)
+    return {call.self->identity(), decision.peers, decision.to, call.from.ip};
+  return {call.self->identity(), decision.inner_peers, decision.to,
+          call.from.ip,          decision.peers,       decision.authority};
 }
 
 hbone::Connect connect_request(const Captured& call) {
@@ -157,7 +141,8 @@ Task<void> take_call(PodWorker* pod, Fd app) {
   }
   Worker& worker = pod->worker;
   Call call{**self, accepted->from.ip, accepted->target};
-  Result<Decision> decision = decide(*worker.snapshot, worker.settings.network, call, worker.random());
+  Result<Decision> decision = decide(*worker.snapshot, rules_of(worker.settings), call, worker.random());
+  count_missing_waypoint(worker, call, decision);
   if (!decision) {
     report_refused(*pod, Direction::outbound, accepted->from, accepted->target, decision.error());
     co_return;
@@ -165,16 +150,8 @@ Task<void> take_call(PodWorker* pod, Fd app) {
   hand_over(*pod, std::move(app), {*self, accepted->from, accepted->target, std::move(*decision)});
 }
 
-Task<void> carry_call(PodWorker* pod, Fd fd, Captured call) {
-  Story story(pod->worker);
-  Telemetry::Socket socket = pod->worker.telemetry.accepted(Direction::outbound);
-  TcpStream app(std::move(fd));
-  Scope scope;
-  Report report(pod->worker.telemetry, flow_of(call));
-  Live live(pod->worker, *pod, scope, report);
-  live.target = call.target;
-  Status ended = co_await relay_call(*pod, app, call, scope, report.bytes);
-  report.end(ended);
+Task<void> carry_call(PodWorker* pod, Fd app, Captured call) {
+  return carry(pod, std::move(app), std::make_unique<Captured>(std::move(call)));
 }
 
 }  // namespace ambientd::l4

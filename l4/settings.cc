@@ -23,6 +23,7 @@ Settings settings_from(const Options& options) {
   const std::optional<WorkloadName>& own = options.workload;
   if (s.pods.empty() && own) s.pods.push_back({own->ns, own->name, own->sa, ""});
   s.network = options.network;
+  s.missing_waypoint = options.missing_waypoint;
   s.mark = options.packet_mark;
   s.ipv6 = options.ipv6;
   if (options.original_source) {

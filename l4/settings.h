@@ -27,7 +27,8 @@ enum class OriginalSource : uint8_t { never, best_effort, require };
 
 struct Settings {
   std::vector<PodSpec> pods;
-  std::string network;    // NETWORK: the one this proxy is on
+  std::string network;  // NETWORK: the one this proxy is on
+  MissingWaypoint missing_waypoint = MissingWaypoint::istio;
   uint32_t mark = 0x539;  // of every socket of ours; 0: none
   bool ipv6 = true;       // IPV6_ENABLED: listen on [::], else on 0.0.0.0
   OriginalSource original_source = OriginalSource::best_effort;
@@ -39,6 +40,8 @@ struct Settings {
   hbone::Limits server;            // connections we accept
   uint64_t connect_ms = 10'000;    // to an application
   uint64_t answer_ms = 30'000;     // until a CONNECT is answered, connecting included
+  uint64_t try_ms = 3'000;         // the same, while there is another endpoint to try
+  uint64_t failover_ms = 10'000;   // for all attempts of a call together, once one has failed
   uint64_t handshake_ms = 10'000;  // of an accepted HBONE connection
   uint64_t self_wait_ms = 5'000;   // until a pod's workload is known
   size_t handshakes = 2048;        // at the same time, per worker

@@ -52,8 +52,20 @@ Party party(const hbone::Baggage& b) {
           .zone = b.zone};
 }
 
-Party source_of(const Flow& flow) { return flow.source ? party(*flow.source) : party(flow.baggage); }
-Party destination_of(const Flow& flow) { return flow.destination ? party(*flow.destination) : Party{}; }
+Party source_of(const Flow& flow) {
+  if (flow.source) return party(*flow.source);
+  return flow.direction == Direction::inbound ? party(flow.baggage) : Party{};
+}
+Party destination_of(const Flow& flow) {
+  if (flow.destination) return party(*flow.destination);
+  return flow.direction == Direction::outbound ? party(flow.baggage) : Party{};
+}
+
+// Who was called, also over plain TCP, as far as it has an account of its own.
+std::string principal_of_destination(const Flow& flow) {
+  if (!flow.destination) return flow.direction == Direction::outbound ? flow.target_identity : std::string();
+  return flow.destination->service_account.empty() ? std::string() : flow.destination->identity().uri();
+}
 
 std::string_view or_unknown(std::string_view value) { return value.empty() ? "unknown" : value; }
 
@@ -116,7 +128,8 @@ void write_key(const Flow& ends, std::string& key) {
   key.push_back(static_cast<char>(2 * static_cast<int>(ends.direction) + ends.mutual_tls));
   add(ends.source_identity);
   add(ends.target_identity);
-  if (ends.source) return;  // and baggage does not count
+  bool known = ends.direction == Direction::inbound ? ends.source != nullptr : ends.destination != nullptr;
+  if (known) return;  // and baggage does not count
   const hbone::Baggage& b = ends.baggage;
   for (const std::string* each : {&b.cluster, &b.ns, &b.workload_type, &b.workload_name, &b.service_name,
                                   &b.service_version, &b.region, &b.zone})
@@ -127,8 +140,7 @@ void write_key(const Flow& ends, std::string& key) {
 
 metrics::Labels traffic_labels(const Flow& flow, std::string_view flag) {
   Party source = source_of(flow), destination = destination_of(flow);
-  std::string target = flow.destination ? flow.destination->identity().uri() : std::string();
-  if (flow.destination && flow.destination->service_account.empty()) target.clear();
+  std::string target = principal_of_destination(flow);
   const config::Service* service = flow.service.get();
   std::vector<metrics::Labels::Pair> pairs = {
       {"reporter", flow.direction == Direction::outbound ? "source" : "destination"},
@@ -181,8 +193,19 @@ TrafficMetrics::TrafficMetrics(metrics::Registry& registry)
       revoked(registry.counters({.name = "istio_crl_policy_rejections",
                                  .help = "The total number of connections refused or cut because of a "
                                          "revocation list (unstable)."})),
-      sockets(registry.gauges({.name = "istio_tcp_sockets_open",
-                               .help = "The current number of open TCP sockets (unstable)."})) {}
+      sockets(registry.gauges(
+          {.name = "istio_tcp_sockets_open", .help = "The current number of open TCP sockets (unstable)."})),
+      attempts(registry.counters(
+          {.name = "ambientd_failed_attempts",
+           .help = "The total number of attempts at an endpoint that failed and were followed by another one "
+                   "(unstable)."})),
+      missing_waypoints(registry.counters(
+          {.name = "ambientd_missing_waypoints",
+           .help =
+               "The total number of calls to services and workloads whose waypoint is missing (unstable)."})),
+      lookups(
+          registry.counters({.name = "istio_on_demand_dns",
+                             .help = "The total number of requests that used on-demand DNS (unstable)."})) {}
 
 Telemetry::Telemetry(TrafficMetrics& metrics, size_t number)
     : metrics_(metrics),
@@ -218,15 +241,65 @@ void Telemetry::sweep() {
   }
 }
 
-Report::Report(Telemetry& telemetry, Flow&& flow)
-    : telemetry_(telemetry),
-      from_(flow.from),
-      to_(flow.to),
-      authority_(std::move(flow.authority)),
-      started_ns_(uv_hrtime()) {
-  flow.from = flow.to = {};
-  flow.authority.clear();
-  traffic_ = telemetry.traffic(std::move(flow));
+void Telemetry::attempt_failed(const Flow& flow, const Error& why) {
+  Party destination = destination_of(flow);
+  metrics_.attempts
+      .with(number_, {{"reason", name(why.code)},
+                      {"destination_service", flow.service ? flow.service->hostname : "unknown"},
+                      {"destination_workload", or_unknown(destination.workload)},
+                      {"destination_workload_namespace", or_unknown(destination.ns)}})
+      .add();
+  Line line(flow.from, flow.to);
+  line.fields.emplace_back("src.addr", display(line.from));
+  add_destination(line, flow, flow.authority);
+  std::string error = error_text(why);
+  line.add("error", error);
+  log::write(log::Level::debug, "outbound", "attempt failed, trying another endpoint", line.fields);
+}
+
+void Telemetry::waypoint_missing(std::string_view service, std::string_view waypoint, bool passed) {
+  std::string_view action = passed ? "passed" : "refused";
+  metrics_.missing_waypoints
+      .with(number_, {{"destination_service", or_unknown(service)},
+                      {"waypoint", or_unknown(waypoint)},
+                      {"action", action}})
+      .add();
+  if (passed)
+    log::warn("outbound", "the waypoint is missing: called without it, so without its policies",
+              {{"service", service}, {"waypoint", waypoint}});
+}
+
+void Telemetry::asked_dns(const config::Workload& source, std::string_view hostname) {
+  Party p = party(source);
+  std::string principal = source.identity().uri();
+  metrics_.lookups
+      .with(number_, {{"source_workload", or_unknown(p.workload)},
+                      {"source_canonical_service", or_unknown(p.service)},
+                      {"source_canonical_revision", or_unknown(p.revision)},
+                      {"source_workload_namespace", or_unknown(p.ns)},
+                      {"source_principal", principal},
+                      {"source_app", or_unknown(p.app)},
+                      {"source_version", or_unknown(p.version)},
+                      {"source_cluster", or_unknown(p.cluster)},
+                      {"hostname", hostname}})
+      .add();
+}
+
+Report::Report(Telemetry& telemetry, Flow&& flow, bool is_open)
+    : telemetry_(telemetry), started_ns_(uv_hrtime()) {
+  redirect(std::move(flow));
+  if (is_open) open();
+}
+
+void Report::redirect(Flow&& flow) {
+  from_ = std::exchange(flow.from, {});
+  to_ = std::exchange(flow.to, {});
+  authority_ = std::exchange(flow.authority, {});
+  traffic_ = telemetry_.traffic(std::move(flow));
+}
+
+void Report::open() {
+  open_ = true;
   traffic_->opened.add();
   if (!log::enabled(log::Level::debug, kTarget, subject_of(ends()))) return;
   Line line(ends(), from_, to_, authority_);
@@ -239,6 +312,7 @@ void Report::count() {
 }
 
 void Report::end(const Status& status) {
+  if (!open_) open();
   count();
   std::string_view flag = status ? "-" : response_flag(status.error().code);
   TrafficMetrics& metrics = telemetry_.metrics_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is counted and logged about every proxied connection (contract/ztunnel.md §12): six metric families
 // and one access log line. A Report lives as long as its connection: it counts it as open, its bytes as they
-// flow, and its end once.
+// flow, and its end once. Where the connection goes may change until it is open.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ enum class Direction : uint8_t { outbound, inbound };
 struct Flow {
   Direction direction = Direction::outbound;
   config::WorkloadPtr source, destination;       // null: not of the mesh, as far as we know
-  hbone::Baggage baggage;                        // what the peer says of the source; counts when that is null
+  hbone::Baggage baggage;                        // what the peer says of itself; counts when that is null
   config::ServicePtr service;                    // the service that was meant
   std::string source_identity, target_identity;  // URIs, when mutual TLS has proved them
   bool mutual_tls = false;
@@ -51,6 +51,7 @@ struct TrafficMetrics {
   metrics::Counters &opened, &closed, &received, &sent, &failed;
   metrics::Counters& revoked;
   metrics::Gauges& sockets;
+  metrics::Counters &attempts, &missing_waypoints, &lookups;
 };
 
 // One worker's view of them. `number` is its number in the registry.
@@ -77,6 +78,11 @@ class Telemetry {
 
   // A connection was refused or cut because the peer's certificate is in a revocation list.
   void revoked(Direction direction);
+  // A call's attempt at an endpoint failed, and another one follows.
+  void attempt_failed(const Flow& flow, const Error& why);
+  // A call to a service whose waypoint is missing: refused, or passed by it.
+  void waypoint_missing(std::string_view service, std::string_view waypoint, bool passed);
+  void asked_dns(const config::Workload& source, std::string_view hostname);
 
  private:
   friend class Report;
@@ -94,7 +100,10 @@ class Telemetry {
 
 class Report : public Listed<Report> {
  public:
-  Report(Telemetry& telemetry, Flow&& flow);  // opened
+  Report(Telemetry& telemetry, Flow&& flow) : Report(telemetry, std::move(flow), true) {}
+  Report(Telemetry& telemetry, Flow&& flow, bool is_open);
+  void redirect(Flow&& flow);  // before open()
+  void open();                 // it is; end() counts what never was as opened, too
   // Ends it: closed, failed where it failed, and the access log line. Once.
   void end(const Status& status);
   void count();  // takes over the bytes that flowed since the last time
@@ -113,6 +122,7 @@ class Report : public Listed<Report> {
   SockAddr from_, to_;
   std::string authority_;
   Relayed counted_;
+  bool open_ = false;
   uint64_t started_ns_;
 };
 

@@ -61,28 +61,47 @@ std::vector<Identity> identities(const config::Service* service, const config::W
   return out;
 }
 
-Result<Waypoint> find_waypoint(const config::Snapshot& snapshot, const GatewayAddress& reference,
-                               const Call& call, uint64_t random) {
+Result<Gateway> find_gateway(const config::Snapshot& snapshot, GatewayKind kind,
+                             const GatewayAddress& reference, const Call& call, uint64_t random,
+                             config::Tried tried, Trace* trace) {
+  bool waypoint = kind == GatewayKind::waypoint;
+  auto purpose = waypoint ? config::Purpose::waypoint : config::Purpose::traffic;
   Named named = look_up(snapshot, reference);
   config::Choice choice{named.workload, reference.hbone_mtls_port};
+  if (named.workload && contains(tried, *named.workload)) choice.workload = nullptr;
   if (named.service) {
-    std::optional<config::Choice> picked = config::balance(
-        snapshot, *named.service, reference.hbone_mtls_port, call.self, config::Purpose::waypoint, random);
+    const uint16_t port = reference.hbone_mtls_port;
+    if (trace)
+      trace->choices.push_back({waypoint ? "waypoint" : "network gateway", named.service, port,
+                                candidates(snapshot, *named.service, port, call.self, purpose, tried)});
+    std::optional<config::Choice> picked =
+        config::balance(snapshot, *named.service, port, call.self, purpose, random, tried);
     if (picked) choice = std::move(*picked);
   }
-  if (!choice.workload)
+  if (!choice.workload && waypoint)
     return fail(Errc::unknown_waypoint, "unknown waypoint: waypoint " + reference.str() + " not found");
+  if (!choice.workload)
+    return fail(Errc::no_destination,
+                "unknown network gateway: network gateway " + reference.str() + " not found");
+  Gateway out{choice.workload, named.service, {{}, choice.port}, {}, {}};
+  out.identities = identities(named.service.get(), *choice.workload);
+  if (config::needs_dns(*choice.workload)) {
+    out.hostname = choice.workload->hostname;
+    return out;
+  }
   auto families = named.service ? named.service->ip_families : config::IpFamilies::automatic;
   Result<Ip> ip = config::destination_ip(*choice.workload, wanted(reference, call), families);
   if (!ip) return fail(std::move(ip.error()));
-  return Waypoint{choice.workload, {*ip, choice.port}, identities(named.service.get(), *choice.workload)};
+  out.address.ip = *ip;
+  return out;
 }
 
 bool comes_from_waypoint(const config::Snapshot& snapshot, const GatewayAddress& reference,
                          const Call& call) {
-  const Identity self = call.self.identity();
   return any_backend(snapshot, reference, [&](const config::Workload& each) {
-    return each.identity() == self && std::ranges::find(each.addresses, call.from) != each.addresses.end();
+    return each.service_account == call.self.service_account && each.ns == call.self.ns &&
+           each.trust_domain == call.self.trust_domain &&
+           std::ranges::find(each.addresses, call.from) != each.addresses.end();
   });
 }
 

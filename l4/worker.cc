@@ -39,7 +39,8 @@ struct Worker::Wait final : Closable, Listed<Wait> {
   Event published{"own workload"};
 };
 
-PodWorker::PodWorker(Worker& owner, const Pod& of) : worker(owner), pod(of), pool(owner.settings.pool) {}
+PodWorker::PodWorker(Worker& owner, const Pod& of)
+    : worker(owner), pod(of), pool(owner.settings.pool), double_dialer(*this) {}
 
 Result<Fd> PodWorker::socket(bool v6) {
   Result<Fd> fd = pod.socket(v6);

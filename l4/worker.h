@@ -19,6 +19,7 @@
 #include "core/task.h"
 #include "hbone/pool.h"
 #include "hbone/session.h"
+#include "l4/double_hbone.h"
 #include "l4/pod.h"
 #include "l4/settings.h"
 #include "l4/telemetry.h"
@@ -37,8 +38,9 @@ struct PodWorker final : hbone::Dialer {
   Worker& worker;
   const Pod& pod;
   hbone::Pool pool;
-  config::WorkloadPtr self;  // as of the last snapshot; null: not known
-  bool transparent = false;  // applications can be dialled from the client's address
+  DoubleDialer double_dialer;  // of the pool's inner connections
+  config::WorkloadPtr self;    // as of the last snapshot; null: not known
+  bool transparent = false;    // applications can be dialled from the client's address
 };
 
 log::Subject subject_of(const PodWorker& pod);  // of log lines

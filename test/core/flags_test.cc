@@ -125,6 +125,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
   Options options = good({}, {{"PROXY_WORKLOAD_INFO", "ns/w/sa"},
                               {"PROXY_MODE", "dedicated"},
                               {"NETWORK", "n1"},
+                              {"MISSING_WAYPOINT", "refuse"},
                               {"NODE_NAME", "node"},
                               {"CLUSTER_ID", "c1"},
                               {"CLUSTER_DOMAIN", "x.y"},
@@ -153,6 +154,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
   CHECK(options.workload == WorkloadName{"ns", "w", "sa"});
   CHECK(options.dedicated);
   CHECK(options.network == "n1");
+  CHECK(options.missing_waypoint == MissingWaypoint::refuse);
   CHECK(options.node == "node");
   CHECK(options.cluster_id == "c1");
   CHECK(options.cluster_domain == "x.y");
@@ -298,4 +300,12 @@ TEST_CASE("ctl without a sense is an error with the next step") {
   CHECK(problem({"ctl", "pods"}).find("unknown command: pods") != std::string::npos);
   CHECK(problem({"ctl", "workloads", "-o", "xml"}).find("table") != std::string::npos);
   CHECK(problem({"ctl", "services", "--raw"}).find("--raw") != std::string::npos);
+}
+
+TEST_CASE("what becomes of calls whose waypoint is missing is one of three words") {
+  CHECK(*parse_missing_waypoint("istio") == MissingWaypoint::istio);
+  CHECK(*parse_missing_waypoint("refuse") == MissingWaypoint::refuse);
+  CHECK(*parse_missing_waypoint("pass") == MissingWaypoint::pass);
+  CHECK_FALSE(parse_missing_waypoint("deny"));
+  CHECK_FALSE(parse_missing_waypoint(""));
 }
