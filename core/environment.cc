@@ -119,6 +119,7 @@ void read_network(Reader& env, Options& options) {
   env.number("PACKET_MARK", options.packet_mark, 1);
   env.flag("IPV6_ENABLED", options.ipv6);
   env.flag("ENABLE_RESPONSE_BAGGAGE", options.response_baggage);
+  env.flag("LOCALHOST_APP_TUNNEL", options.localhost_app_tunnel);
   env.number("POOL_MAX_STREAMS_PER_CONNECTION", options.pool_max_streams, 1);
   env.seconds("POOL_UNUSED_RELEASE_TIMEOUT", options.pool_release);
   env.number("HTTP2_STREAM_WINDOW_SIZE", options.http2.stream_window, 65535, kMaxWindow);

@@ -115,6 +115,7 @@ struct Options {
   uint32_t packet_mark = 0x539;
   bool ipv6 = true;
   bool response_baggage = true;
+  bool localhost_app_tunnel = true;
   Http2Options http2;
   Keepalive keepalive;
   uint16_t pool_max_streams = 100;                              // per connection

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 #include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 
 #include "core/deadline.h"
 #include "core/log.h"
@@ -14,6 +17,7 @@
 #include "hbone/splice.h"
 #include "l4/baggage.h"
 #include "l4/outcome.h"
+#include "l4/proxy_header.h"
 #include "l4/validate.h"
 
 namespace ambientd::l4 {
@@ -60,7 +64,8 @@ Task<Result<std::unique_ptr<TlsStream>>> secure(PodWorker& pod, Fd fd, Identity&
 // What a CONNECT turns out to be before policy is asked.
 struct Offer {
   config::WorkloadPtr self;
-  SockAddr app;
+  SockAddr app;         // what policies judge
+  std::string preface;  // the PROXY header the application gets first; empty: none
   std::string forwarded_host;
   Flow flow;
 };
@@ -91,12 +96,26 @@ Result<Offer> understand(const Peer& peer, const hbone::Headers& head) {
   Result<Admission> admission =
       validate(*worker.snapshot, worker.settings.network, *self, peer.local, connect->authority);
   if (!admission) return fail(std::move(admission.error()));
-  Offer offer{self, admission->app, hbone::forwarded_host(connect->forwarded.value_or("")).value_or(""),
+  std::string preface;
+  if (const std::optional<Admission::Told>& told = admission->told)
+    preface =
+        proxy_header(peer.from, told->target, peer.identity ? peer.identity->uri() : "", told->hostname);
+  Offer offer{self, admission->app, std::move(preface),
+              hbone::forwarded_host(connect->forwarded.value_or("")).value_or(""),
               flow_of(peer, *worker.snapshot, *connect, self)};
   offer.flow.service = admission->service
                            ? admission->service
                            : meant_service(*worker.snapshot, *self, offer.forwarded_host, offer.app.port);
   return offer;
+}
+
+// A new socket takes a header's few hundred bytes at once.
+Status say_first(int fd, const std::string& preface) {
+  if (preface.empty()) return {};
+  ssize_t sent = send(fd, preface.data(), preface.size(), MSG_NOSIGNAL);
+  if (sent == static_cast<ssize_t>(preface.size())) return {};
+  return fail(sent < 0 ? os_error(Errc::reset, "send the PROXY header", errno)
+                       : Error{Errc::reset, "the application took only a part of the PROXY header"});
 }
 
 void refuse(Exchange& exchange, Errc why) {
@@ -117,13 +136,21 @@ Status accept(Exchange& exchange, const Worker& worker, const config::Workload& 
                                          Scope& scope, policy::Peer caller) {
   Status allowed = judge(peer->pod.worker, *offer->self, caller);
   Result<Fd> fd = fail(allowed ? Error{Errc::closed, {}} : allowed.error());
-  if (allowed) fd = co_await dial(peer->pod, offer->app, peer->from.ip, scope);
+  // Whom a PROXY header tells who calls needs no address made up for it.
+  bool on_loopback = !offer->preface.empty() && peer->pod.worker.settings.localhost_app_tunnel;
+  if (allowed && on_loopback) {
+    fd = co_await dial(peer->pod, {Ip::loopback(offer->app.ip.v6), offer->app.port}, {}, scope);
+  } else if (allowed) {
+    fd = co_await dial(peer->pod, offer->app, peer->from.ip, scope);
+  }
   if (!fd) {
     refuse(*exchange, fd.error().code);
     co_return fail(scope.explain(std::move(fd.error())));
   }
   Status accepted = accept(*exchange, peer->pod.worker, *offer->self);
   if (!accepted) co_return fail(std::move(accepted.error()));
+  Status prefaced = say_first(fd->get(), offer->preface);
+  if (!prefaced) co_return fail(std::move(prefaced.error()));
   co_return fd;
 }
 

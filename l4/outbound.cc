@@ -33,8 +33,10 @@ class HangUp {
 };
 
 // The decision is only needed until the way is open: a connection that lives long does not keep it.
-[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod, std::unique_ptr<Captured> call,
-                                                    const TcpStream& app, Report& report, Scope& scope) {
+[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod,
+                                                                      std::unique_ptr<Captured> call,
+                                                                      const TcpStream& app, Report& report,
+                                                                      Scope& scope) {
   HangUp hang_up(app, scope);
   co_return co_await open_way(pod, *call, report, scope);
 }

@@ -31,6 +31,7 @@ Settings settings_from(const Options& options) {
   }
   s.log_authorization = options.log_authorization;
   s.response_baggage = options.response_baggage;
+  s.localhost_app_tunnel = options.localhost_app_tunnel;
   s.keepalive = options.keepalive;
   s.pool.max_streams = options.pool_max_streams;
   s.pool.release_ms = static_cast<uint64_t>(std::chrono::milliseconds(options.pool_release).count());

@@ -32,8 +32,9 @@ struct Settings {
   uint32_t mark = 0x539;  // of every socket of ours; 0: none
   bool ipv6 = true;       // IPV6_ENABLED: listen on [::], else on 0.0.0.0
   OriginalSource original_source = OriginalSource::best_effort;
-  bool log_authorization = false;  // AUTHZ_POLICY_INFO_LOGGING: decisions at info instead of debug
-  bool response_baggage = true;    // ENABLE_RESPONSE_BAGGAGE
+  bool log_authorization = false;    // AUTHZ_POLICY_INFO_LOGGING: decisions at info instead of debug
+  bool response_baggage = true;      // ENABLE_RESPONSE_BAGGAGE
+  bool localhost_app_tunnel = true;  // LOCALHOST_APP_TUNNEL: PROXY tunnels go to the application on loopback
   Keepalive keepalive;
   int backlog = 4096;              // connections the kernel holds for each listener
   hbone::PoolLimits pool;          // connections we open

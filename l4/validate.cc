@@ -59,6 +59,32 @@ Result<Admission> resolve(const config::Snapshot& snapshot, const config::Worklo
               fmt::format("requested service {}:{} found, but cannot resolve port", asked.host, asked.port));
 }
 
+// The address a service is known by here: on our network before others, IPv4 before IPv6.
+std::optional<Ip> vip_of(const config::Service& service, std::string_view network) {
+  const config::NetworkAddress* best = nullptr;
+  auto rank = [&](const config::NetworkAddress& vip) {
+    return vip.network != network ? 2 : vip.ip.v6 ? 1 : 0;
+  };
+  for (const config::NetworkAddress& each : service.vips)
+    if (!best || rank(each) < rank(*best)) best = &each;
+  return best ? std::optional(best->ip) : std::nullopt;
+}
+
+// What a PROXY header says of where the call was meant to go. `named`: the service the authority named.
+Result<Admission::Told> tell(const config::Snapshot& snapshot, std::string_view network,
+                             const config::Workload& self, const Ip& local, const HostPort& asked,
+                             const ServicePtr& named) {
+  if (std::optional<Ip> ip = Ip::parse(asked.host)) {
+    ServicePtr service = snapshot.service_by_vip(network, *ip, self.ns);
+    return Admission::Told{{*ip, asked.port}, service ? service->hostname : ""};
+  }
+  if (!named) return Admission::Told{{local, asked.port}, ""};
+  std::optional<Ip> vip = vip_of(*named, network);
+  if (vip) return Admission::Told{{*vip, asked.port}, named->hostname};
+  return fail(Errc::no_destination,
+              fmt::format("requested service {} found, but has no IP addresses", asked.host));
+}
+
 bool leads_to(const config::PortMap& ports, uint16_t port) {
   return std::ranges::any_of(ports, [port](const auto& each) { return each.second == port; });
 }
@@ -87,11 +113,14 @@ Result<Admission> validate(const config::Snapshot& snapshot, std::string_view ne
   }
   if (is_own_port(admission.app.port)) return fail(Errc::self_call, "attempted recursive call to ourselves");
   const std::optional<config::ApplicationTunnel>& tunnel = self.application_tunnel;
-  if (tunnel && tunnel->protocol == config::ApplicationTunnel::Protocol::proxy)
-    return fail(
-        Errc::no_destination,
-        "workload " + self.uid + " wants an application tunnel with PROXY headers: not supported yet");
-  if (tunnel && tunnel->port) admission.app.port = *tunnel->port;
+  if (!tunnel) return admission;
+  if (tunnel->protocol == config::ApplicationTunnel::Protocol::proxy) {
+    Result<Admission::Told> told = tell(snapshot, network, self, local.ip, *asked, admission.service);
+    if (!told) return fail(std::move(told.error()));
+    admission.told = std::move(*told);
+  }
+  if (tunnel->port) admission.app.port = *tunnel->port;
+  if (is_own_port(admission.app.port)) return fail(Errc::self_call, "attempted recursive call to ourselves");
   return admission;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "config/snapshot.h"
@@ -16,6 +17,13 @@ namespace ambientd::l4 {
 struct Admission {
   SockAddr app;                // the application: what policies judge and what is dialled
   config::ServicePtr service;  // the service the authority names, when it is a hostname
+  // The application is told of the connection by a PROXY header: where it was meant to go, and to which
+  // service.
+  struct Told {
+    SockAddr target;
+    std::string hostname;
+  };
+  std::optional<Told> told{};
 };
 
 // `local`: the pod's end of the connection that carried the CONNECT. `authority` is host:port

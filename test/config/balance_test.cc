@@ -142,6 +142,73 @@ TEST_CASE("an endpoint that cannot be reached is not chosen") {
   CHECK(names(draws(echo(), {bare}, workload("c", "10.0.0.9"))) == std::set<std::string>{"bare"});
 }
 
+TEST_CASE("each scope is compared by itself") {
+  struct Case {
+    Scope scope;
+    void (*move)(Workload&);
+  };
+  const Case cases[] = {
+      {Scope::region, [](Workload& w) { w.locality.region = "x"; }},
+      {Scope::zone, [](Workload& w) { w.locality.zone = "x"; }},
+      {Scope::subzone, [](Workload& w) { w.locality.subzone = "x"; }},
+      {Scope::node, [](Workload& w) { w.node = "x"; }},
+      {Scope::cluster, [](Workload& w) { w.cluster_id = "x"; }},
+      {Scope::network, [](Workload& w) { w.network = "x"; }},
+  };
+  for (const Case& c : cases) {
+    INFO(static_cast<int>(c.scope));
+    Workload away = backend("away", "10.0.0.1"), client = workload("c", "10.0.0.9");
+    c.move(away);
+    CHECK(names(draws(echo(Mode::strict, {c.scope}), {away}, client)) == std::set<std::string>{"none"});
+    CHECK(names(draws(echo(Mode::failover, {c.scope}), {away}, client)) == std::set<std::string>{"away"});
+    CHECK(names(draws(echo(Mode::failover, {c.scope}), {away, backend("here", "10.0.0.2")}, client)) ==
+          std::set<std::string>{"here"});
+    CHECK(names(draws(echo(Mode::strict, {c.scope}), {backend("here", "10.0.0.2")}, client)) ==
+          std::set<std::string>{"here"});
+  }
+}
+
+TEST_CASE("what was tried is not chosen again, and everybody's standing can be told") {
+  Mesh mesh;
+  Service service = echo(Mode::failover, {Scope::network, Scope::region, Scope::zone});
+  mesh.services = {service};
+  Workload sick = backend("sick", "10.0.0.3"), none = backend("none", "10.0.0.4"),
+           empty = backend("empty", "10.0.0.5");
+  sick.status = Health::unhealthy;
+  none.services[kService] = {};
+  empty.capacity = 0;
+  mesh.workloads = {backend("near", "10.0.0.1"), backend("far", "10.0.0.2", "r/y/m"), sick, none, empty,
+                    backend("bare", "")};
+  SnapshotPtr snapshot = Snapshot::build(std::move(mesh));
+  Workload client = workload("c", "10.0.0.9");
+  auto standings = [&](Tried tried, uint16_t port) {
+    std::map<std::string, Standing> out;
+    for (const Candidate& each : candidates(*snapshot, service, port, client, Purpose::traffic, tried))
+      out[each.workload->name] = each.standing;
+    return out;
+  };
+  auto chosen = [&](Tried tried) {
+    std::optional<Choice> choice = balance(*snapshot, service, 80, client, Purpose::traffic, 1, tried);
+    return choice ? choice->workload->name : "none left";
+  };
+  auto named = [&](const std::string& name) {
+    return snapshot->workload_by_uid("Kubernetes//Pod/default/" + name);
+  };
+  std::vector<WorkloadPtr> tried;
+  using enum Standing;
+  std::map<std::string, Standing> expected = {{"near", in}, {"far", farther},      {"sick", unhealthy},
+                                              {"none", in}, {"empty", weightless}, {"bare", unreachable}};
+  CHECK(standings(tried, 80) == expected);  // `none` has the service's own target port
+  for (const auto& [name, standing] : standings(tried, 81)) CHECK(standing == no_port);
+  tried = {named("near"), named("none")};
+  expected["near"] = expected["none"] = Standing::tried;
+  expected["far"] = in;
+  CHECK(standings(tried, 80) == expected);
+  CHECK(chosen(tried) == "far");
+  tried.push_back(named("far"));
+  CHECK(chosen(tried) == "none left");
+}
+
 TEST_CASE("an unhealthy endpoint is chosen only where the service says so") {
   Workload sick = backend("sick", "10.0.0.1");
   sick.status = Health::unhealthy;

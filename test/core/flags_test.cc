@@ -126,6 +126,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
                               {"PROXY_MODE", "dedicated"},
                               {"NETWORK", "n1"},
                               {"MISSING_WAYPOINT", "refuse"},
+                              {"LOCALHOST_APP_TUNNEL", "false"},
                               {"NODE_NAME", "node"},
                               {"CLUSTER_ID", "c1"},
                               {"CLUSTER_DOMAIN", "x.y"},
@@ -163,6 +164,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
   CHECK(options.packet_mark == 7);
   CHECK_FALSE(options.ipv6);
   CHECK_FALSE(options.response_baggage);
+  CHECK_FALSE(options.localhost_app_tunnel);
   CHECK(options.workers == 5);
   CHECK(options.pool_max_streams == 9);
   CHECK(options.pool_release == 90s);

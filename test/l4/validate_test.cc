@@ -128,6 +128,34 @@ TEST_CASE("an application tunnel takes every address on its port") {
   CHECK(told(mesh, host("backend") + ":80") == "10.0.0.2:15088 of backend");
 }
 
+TEST_CASE("an application tunnel with PROXY headers tells where the call was meant to go") {
+  Mesh mesh = world();
+  using Protocol = ApplicationTunnel::Protocol;
+  named(mesh, "echo").application_tunnel = ApplicationTunnel{.protocol = Protocol::proxy, .port = 15088};
+  mesh.services[1].vips = {
+      {"far", *Ip::parse("10.9.0.4")}, {"", *Ip::parse("fd01::4")}, {"", *Ip::parse("10.1.0.4")}};
+  auto told_of = [&](const std::string& authority) -> std::string {
+    SnapshotPtr snapshot = Snapshot::build(mesh);
+    WorkloadPtr self = snapshot->workload_by_name("echo-0", "default", "echo");
+    Result<Admission> admission = validate(*snapshot, "", *self, {*Ip::parse(kLocal), 15008}, authority);
+    if (!admission) return admission.error().detail;
+    REQUIRE(admission->told);
+    return admission->app.str() + " told " + admission->told->target.str() + " " + admission->told->hostname;
+  };
+  CHECK(told_of("10.1.0.4:80") == "10.0.0.2:15088 told 10.1.0.4:80 " + host("backend"));
+  CHECK(told_of("10.0.0.2:80") == "10.0.0.2:15088 told 10.0.0.2:80 ");
+  CHECK(told_of(host("backend") + ":80") == "10.0.0.2:15088 told 10.1.0.4:80 " + host("backend"));
+  mesh.services[1].vips.pop_back();
+  CHECK(told_of(host("backend") + ":80") == "10.0.0.2:15088 told [fd01::4]:80 " + host("backend"));
+  mesh.services[1].vips.pop_back();
+  CHECK(told_of(host("backend") + ":80") == "10.0.0.2:15088 told 10.9.0.4:80 " + host("backend"));
+  mesh.services[1].vips.clear();
+  CHECK(told_of(host("backend") + ":80") ==
+        "requested service " + host("backend") + " found, but has no IP addresses");
+  named(mesh, "echo").application_tunnel->port = 15008;
+  CHECK(told_of("10.1.0.4:80") == "attempted recursive call to ourselves");
+}
+
 TEST_CASE("the service is the one that was meant, else the first that leads to the port") {
   Mesh mesh = world();
   mesh.services.push_back(service("second", "10.1.0.5"));
