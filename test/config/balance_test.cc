@@ -195,14 +195,14 @@ TEST_CASE("what was tried is not chosen again, and everybody's standing can be t
     return snapshot->workload_by_uid("Kubernetes//Pod/default/" + name);
   };
   std::vector<WorkloadPtr> tried;
-  using enum Standing;
-  std::map<std::string, Standing> expected = {{"near", in}, {"far", farther},      {"sick", unhealthy},
-                                              {"none", in}, {"empty", weightless}, {"bare", unreachable}};
+  std::map<std::string, Standing> expected = {
+      {"near", Standing::in}, {"far", Standing::farther},      {"sick", Standing::unhealthy},
+      {"none", Standing::in}, {"empty", Standing::weightless}, {"bare", Standing::unreachable}};
   CHECK(standings(tried, 80) == expected);  // `none` has the service's own target port
-  for (const auto& [name, standing] : standings(tried, 81)) CHECK(standing == no_port);
+  for (const auto& [name, standing] : standings(tried, 81)) CHECK(standing == Standing::no_port);
   tried = {named("near"), named("none")};
   expected["near"] = expected["none"] = Standing::tried;
-  expected["far"] = in;
+  expected["far"] = Standing::in;
   CHECK(standings(tried, 80) == expected);
   CHECK(chosen(tried) == "far");
   tried.push_back(named("far"));
