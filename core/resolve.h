@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names to addresses, by the system's own resolver on libuv's threads: for the hosts the process itself talks to,
-// and for workloads that configuration knows by a hostname only.
+// Names to addresses, by the system's own resolver on libuv's threads: for the hosts the process itself talks
+// to, and for workloads that configuration knows by a hostname only.
 #pragma once
 
 #include <string>

@@ -140,7 +140,7 @@ bool may_try_again(Errc code, int status) {
     case Errc::revoked:
     case Errc::http2:
     case Errc::refused_stream:
-    case Errc::not_found:  // a hostname
+    case Errc::no_destination:  // a hostname that does not resolve
       return true;
     case Errc::http_status:
       return status == 503;

@@ -111,7 +111,7 @@ Task<void> fails(World& world, Captured call, std::string error, size_t attempts
 TEST_CASE("what a peer refuses for good is final, everything before the 200 is not") {
   for (Errc code :
        {Errc::connect_refused, Errc::connect_failed, Errc::timed_out, Errc::hbone_timed_out, Errc::tls,
-        Errc::identity, Errc::http2, Errc::refused_stream, Errc::reset, Errc::eof, Errc::not_found})
+        Errc::identity, Errc::http2, Errc::refused_stream, Errc::reset, Errc::eof, Errc::no_destination})
     CHECK(may_try_again(code, 0));
   CHECK(may_try_again(Errc::http_status, 503));
   for (int status : {400, 401, 403, 404, 500}) CHECK_FALSE(may_try_again(Errc::http_status, status));
