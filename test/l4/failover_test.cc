@@ -137,13 +137,13 @@ TEST_CASE("an endpoint that is somebody else by now is passed over") {
   ambientd::test::run(loop, goes_elsewhere(world, "identity"));
 }
 
-TEST_CASE("an endpoint that hangs up during the handshake is passed over") {
+TEST_CASE("an endpoint that resets during the handshake is passed over") {
   Loop loop;
   World world(1);
-  Listener rude(kFirst, [](Fd) {});
+  Listener rude(kFirst, [](Fd fd) { set_reset_on_close(fd.get()); });
   world.both.mesh.workloads.back().services["default/" + host("waypoint")] = {{15008, rude.at.port}};
   world.both.publish();
-  ambientd::test::run(loop, goes_elsewhere(world, "eof"));
+  ambientd::test::run(loop, goes_elsewhere(world, "http2"));
 }
 
 TEST_CASE("an endpoint that does not answer is given up in time for another one") {
