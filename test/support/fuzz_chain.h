@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The root that signed the seeds of the targets for certificates and revocation lists, one of its leaves, and
+// a list in which that leaf is. Their keys are gone.
+#pragma once
+
+namespace ambientd::test {
+
+inline constexpr const char* kFuzzRoot = R"(-----BEGIN CERTIFICATE-----
+MIIBhDCCASugAwIBAgIUevGcZ/zP17KPVDkGQTjYU8uRoBowCgYIKoZIzj0EAwIw
+DzENMAsGA1UECgwEZnV6ejAgFw0yNjExMjQxMjI3MjRaGA8yMTI2MTAzMTEyMjcy
+NFowDzENMAsGA1UECgwEZnV6ejBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABJZq
+6gKIWjrr5poytjcKifArjHNxa2SYZmjPQDJtmdplYrmeo5aQYfiEb2K7ofPmZd82
+hAKq3/CeMBHaXpViHHOjYzBhMB0GA1UdDgQWBBTYM3+FlxZjcw+85oGCyp76wlfS
+TzAfBgNVHSMEGDAWgBTYM3+FlxZjcw+85oGCyp76wlfSTzAPBgNVHRMBAf8EBTAD
+AQH/MA4GA1UdDwEB/wQEAwIBBjAKBggqhkjOPQQDAgNHADBEAiB0gjYChgJafSDt
+Xz6xTGS87IZ5YtHlhlHF7pSjqsZXKAIgDqvkyFJwe3u+Z7S6kvjVpkjxxDvPLVzr
+khBLPUhyGFU=
+-----END CERTIFICATE-----
+)";
+
+inline constexpr const char* kFuzzLeaf = R"(-----BEGIN CERTIFICATE-----
+MIIBzTCCAXOgAwIBAgIUd8sNXKKiBbaZVAXZ+bbmR1fHNMYwCgYIKoZIzj0EAwIw
+DzENMAsGA1UECgwEZnV6ejAgFw0yNjExMjQxMjI3MjRaGA8yMTI2MTAzMTEyMjcy
+NFowADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABN1D6Du2zvVGW4R4cyldnpH7
+um2WvTFEL/X4RvYCAqeKgr9uF/8sXJNVbTHILNd63ad9aeg2M8oS/fOqCM5nMwqj
+gbkwgbYwHQYDVR0OBBYEFK8A2jt1N4Ma9yoCz0Pu7mp9c0qxMB8GA1UdIwQYMBaA
+FNgzf4WXFmNzD7zmgYLKnvrCV9JPMDcGA1UdEQEB/wQtMCuGKXNwaWZmZTovL2Ns
+dXN0ZXIubG9jYWwvbnMvZGVmYXVsdC9zYS9lY2hvMAwGA1UdEwEB/wQCMAAwDgYD
+VR0PAQH/BAQDAgeAMB0GA1UdJQQWMBQGCCsGAQUFBwMCBggrBgEFBQcDATAKBggq
+hkjOPQQDAgNIADBFAiAykmGIuqdH+XaUJ+r5r2/R+kj1XuR63HZwN4L9oLMw6gIh
+AKHcjRXztVaDqVVew4OVRE6oRrm7Sga72IQkieG5LoBf
+-----END CERTIFICATE-----
+)";
+
+inline constexpr const char* kFuzzRevocations = R"(-----BEGIN X509 CRL-----
+MIH4MIGeAgEBMAoGCCqGSM49BAMCMA8xDTALBgNVBAoMBGZ1enoXDTI2MTEyNDEy
+MjcyNVoYDzIxMjYxMDMxMTIyNzI1WjBcMDMCFHfLDVyiogW2mVQF2fm25kdXxzTG
+Fw0yMDAxMDEwMDAwMDBaMAwwCgYDVR0VBAMKAQEwJQIUfEGRaSPD3+GexBSk+CrV
+Ur7w8KIXDTIwMDEwMTAwMDAwMFowCgYIKoZIzj0EAwIDSQAwRgIhANNO7dt/Arn7
+LKfTExYIC2eDf6Wi2RcuxWqFUtJ8m9P+AiEAqH9UnibDDCjuvNOegdvDdFsIAV6D
+zQBDJcZ2q0sJTTA=
+-----END X509 CRL-----
+)";
+
+}  // namespace ambientd::test
