@@ -37,7 +37,23 @@ size_t place_of(const PodWorker& pod) {
       std::ranges::find_if(pods, [&](const auto& each) { return each.get() == &pod; }) - pods.begin());
 }
 
+// Whether the pod may have one more connection. Said once a second: who floods us must not flood the log.
+bool has_seat(PodWorker& pod) {
+  static constexpr uint64_t kSayEveryMs = 1000;
+  size_t most = pod.worker.settings.pod_connections;
+  if (pod.pod.seats() < most) return true;
+  uint64_t now = pod.worker.loop.now_ms();
+  if (pod.told_full_ms != 0 && now - pod.told_full_ms < kSayEveryMs) return false;
+  pod.told_full_ms = now;
+  log::warn("proxy",
+            "connections are refused: the pod has as many as it may (the limit comes from the process's "
+            "open files, ulimit -n)",
+            {{"pod", pod.pod.spec().key()}, {"connections", most}});
+  return false;
+}
+
 void accept_peer(PodWorker& pod, Fd fd) {
+  if (!has_seat(pod)) return;
   Worker& target = least_loaded(pod.worker);
   ++target.load;
   if (&target == &pod.worker) {
@@ -67,10 +83,13 @@ Result<Listeners> Listeners::bind(const Pod& pod, const Settings& settings) {
 
 Capture::Capture(Listeners listeners, PodWorker& pod)
     : hbone_(std::move(listeners.hbone), [&pod](Fd fd) { accept_peer(pod, std::move(fd)); }),
-      plaintext_(
-          std::move(listeners.plaintext),
-          [&pod](Fd fd) { pod.worker.loop.spawn("plaintext client", serve_plaintext(&pod, std::move(fd))); }),
-      outbound_(std::move(listeners.outbound),
-                [&pod](Fd fd) { pod.worker.loop.spawn("captured call", take_call(&pod, std::move(fd))); }) {}
+      plaintext_(std::move(listeners.plaintext),
+                 [&pod](Fd fd) {
+                   if (has_seat(pod))
+                     pod.worker.loop.spawn("plaintext client", serve_plaintext(&pod, std::move(fd)));
+                 }),
+      outbound_(std::move(listeners.outbound), [&pod](Fd fd) {
+        if (has_seat(pod)) pod.worker.loop.spawn("captured call", take_call(&pod, std::move(fd)));
+      }) {}
 
 }  // namespace ambientd::l4

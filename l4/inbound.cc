@@ -88,6 +88,8 @@ Result<Offer> understand(const Peer& peer, const hbone::Headers& head) {
   Result<hbone::Connect> connect = hbone::Connect::parse(head);
   if (!connect) return fail(std::move(connect.error()));
   const Worker& worker = peer.pod.worker;
+  if (peer.pod.pod.seats() >= worker.settings.pod_connections)
+    return fail(Errc::overloaded, "the pod has as many connections as it may");
   const PodSpec& spec = peer.pod.pod.spec();
   config::WorkloadPtr self = peer.pod.self;
   if (!self)
@@ -194,6 +196,7 @@ Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, S
                          [&](std::unique_ptr<Exchange> exchange) {
                            worker.loop.spawn(name, serve_tunnel(&peer, std::move(exchange)));
                          });
+  Pod::Seat seat(pod.pod);
   Incoming incoming{{}, pod, session, self, peer_check(tls.ssl()).root, tls.ssl()};
   worker.incoming.push_back(incoming);
   if (worker.draining) session.drain();

@@ -4,6 +4,7 @@
 // the application's (contract/ztunnel.md §2, socket factory).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string_view>
 
@@ -30,6 +31,20 @@ class Pod {
   // possible. Errors: io (a port in use is named), or IP_TRANSPARENT where it is required.
   Result<Fd> listen(uint16_t port, const Settings& settings, bool* transparent) const;
 
+  // Connections of the pod's are counted while they live. Any thread.
+  void take_seat() const { ++seats_; }
+  void leave_seat() const { --seats_; }
+  class Seat {
+   public:
+    explicit Seat(const Pod& pod) : pod_(pod) { pod_.take_seat(); }
+    ~Seat() { pod_.leave_seat(); }
+    Seat(const Seat&) = delete;
+
+   private:
+    const Pod& pod_;
+  };
+  size_t seats() const { return seats_; }  // taken
+
  private:
   Pod(PodSpec spec, uint32_t mark, Fd netns, Fd home)
       : spec_(std::move(spec)), mark_(mark), netns_(std::move(netns)), home_(std::move(home)) {}
@@ -38,6 +53,7 @@ class Pod {
   uint32_t mark_;
   Fd netns_;  // empty: the process's own
   Fd home_;   // the process's own, to go back to
+  mutable std::atomic<size_t> seats_ = 0;
 };
 
 }  // namespace ambientd::l4

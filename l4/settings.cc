@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l4/settings.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 namespace ambientd::l4 {
@@ -14,6 +16,12 @@ void set_windows(const Http2Options& from, hbone::Limits& limits) {
 }
 
 }  // namespace
+
+size_t pod_connections(size_t descriptors, size_t pods) {
+  size_t pairs = (descriptors - std::min<size_t>(descriptors / 4, 1000)) / 2;
+  if (pods <= 1) return std::max<size_t>(pairs, 16);
+  return std::clamp<size_t>(4 * pairs / pods, 16, std::max<size_t>(pairs / 2, 16));
+}
 
 Settings settings_from(const Options& options) {
   Settings s;
@@ -37,6 +45,9 @@ Settings settings_from(const Options& options) {
   s.pool.release_ms = static_cast<uint64_t>(std::chrono::milliseconds(options.pool_release).count());
   set_windows(options.http2, s.pool.session);
   set_windows(options.http2, s.server);
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0)
+    s.pod_connections = pod_connections(descriptors.rlim_cur, s.pods.size());
   return s;
 }
 

@@ -71,8 +71,11 @@ log::Subject subject_of(const PodWorker& pod) { return {pod.pod.spec().ns, pod.p
 Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
            const std::optional<Identity>* judged)
     : pod(of), scope(ends_by), report(as), identity(judged) {
+  pod.pod.take_seat();
   worker.live.push_back(*this);
 }
+
+Live::~Live() { pod.pod.leave_seat(); }
 
 Handshake::Handshake(Worker& of) : worker(of) {
   if (worker.handshakes >= worker.settings.handshakes && !worker.unproved.empty()) {

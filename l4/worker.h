@@ -40,6 +40,7 @@ struct PodWorker final : hbone::Dialer {
   hbone::Pool pool;
   DoubleDialer double_dialer;  // of the pool's inner connections
   config::WorkloadPtr self;    // as of the last snapshot; null: not known
+  uint64_t told_full_ms = 0;   // when we last said that the pod has too many connections
   bool transparent = false;    // applications can be dialled from the client's address
 };
 
@@ -49,6 +50,7 @@ log::Subject subject_of(const PodWorker& pod);  // of log lines
 struct Live : Listed<Live> {
   Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
        const std::optional<Identity>* judged = nullptr);
+  ~Live();
   // What policies judge (inbound); they are asked again whenever they change.
   policy::Peer peer() const { return {*identity, report.from().ip, target}; }
   const PodWorker& pod;

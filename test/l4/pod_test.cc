@@ -45,3 +45,23 @@ TEST_CASE("a port in use is named, with its pod's port and what to do") {
   CHECK(second.error().detail.find(std::to_string(port) +
                                    " (is another ambientd or ztunnel running here?)") != std::string::npos);
 }
+
+TEST_CASE("what the process may open is shared among its pods") {
+  struct Case {
+    size_t descriptors, pods, want;
+  };
+  const Case cases[] = {
+      {1024, 1, 384},
+      {1024, 2, 192},
+      {1'048'576, 1, 523'788},
+      {1'048'576, 4, 261'894},
+      {65536, 100, 1290},
+      {1024, 1000, 16},
+      {0, 1, 16},
+      {0, 10, 16},
+  };
+  for (const Case& c : cases) {
+    INFO(c.descriptors << " for " << c.pods);
+    CHECK(pod_connections(c.descriptors, c.pods) == c.want);
+  }
+}

@@ -66,8 +66,9 @@ config::SnapshotPtr mesh(bool allowed = true) {
   return config::Snapshot::build(std::move(out));
 }
 
-Settings one_pod() {
+Settings one_pod(size_t connections = 100'000) {
   Settings out;
+  out.pod_connections = connections;
   out.pods = {{"default", "echo-0", "echo", ""}};
   return out;
 }
@@ -78,10 +79,11 @@ struct Node {
   Workers workers{3};
   Certificates certificates{std::make_unique<TestSigner>(ca)};
   metrics::Registry registry{4};
-  std::unique_ptr<Ztunnel> ztunnel = std::make_unique<Ztunnel>(workers, certificates, registry, one_pod());
+  std::unique_ptr<Ztunnel> ztunnel;
   std::vector<std::string> lines;
   std::mutex mutex;
-  Node() {
+  explicit Node(Settings settings = one_pod())
+      : ztunnel(std::make_unique<Ztunnel>(workers, certificates, registry, std::move(settings))) {
     log::redirect_to([this](std::string_view line) {
       std::lock_guard lock(mutex);
       lines.emplace_back(line);
@@ -185,6 +187,30 @@ Task<void> policy_arrives(Node& node) {
   CHECK(node.count("error=\"connection closed due to policy change\"") == 1);
 }
 
+// One open call has three seats here: what the app called, the HBONE connection and what the app answers.
+Task<void> too_many(Node& node) {
+  App app;
+  Open open;
+  co_await open_one(open);
+  for (int i = 0; i < 3; ++i) {
+    Scope scope;
+    Result<Fd> fd = co_await call(scope);
+    REQUIRE(fd);
+    TcpStream refused(std::move(*fd));
+    std::string nothing;
+    co_await ambientd::test::read_all(refused, nothing);
+    CHECK(nothing.empty());
+  }
+  CHECK(node.count("connections are refused: the pod has as many as it may") == 1);
+  co_await ambientd::test::send_and_finish(*open.app, "more");
+  std::string rest;
+  co_await ambientd::test::read_all(*open.app, rest);
+  CHECK(rest == "more");
+  while (node.count("connection complete") < 2) co_await Sleep(2);
+  Countdown calls{1};
+  co_await one_request(100, calls);
+}
+
 Task<void> drained(Node& node, std::chrono::milliseconds deadline, bool finishes) {
   App app;
   Open open;
@@ -231,6 +257,15 @@ TEST_CASE("connections are in the dump, and end when a policy forbids them") {
     Node node;
     start(node);
     ambientd::test::run(node.loop, policy_arrives(node));
+  });
+}
+
+TEST_CASE(
+    "a pod that has as many connections as it may gets no more, and is served again when some have ended") {
+  in_namespace([] {
+    Node node(one_pod(3));
+    start(node);
+    ambientd::test::run(node.loop, too_many(node));
   });
 }
 
