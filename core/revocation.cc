@@ -172,6 +172,7 @@ Result<RevocationListsPtr> RevocationLists::parse(std::string_view text, std::st
   std::shared_ptr<RevocationLists> out(new RevocationLists);
   for (CrlPtr& each : *found) {
     std::string why = unusable(each.get());
+    ERR_clear_error();  // of extensions that do not parse
     if (!why.empty())
       return fail(Errc::invalid, fmt::format("{}: the revocation list of {} {}", source,
                                              quoted(issuer_of(each.get())), why));
