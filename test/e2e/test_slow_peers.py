@@ -23,6 +23,7 @@ CLIENT_HELLO_BEGINS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 def mesh(new_mesh):
     new_mesh.gone = new_mesh.pod(2, "demo/gone-0/gone", {"app": "gone"}, captured=False, enrolled=True)
     mesh = standard.build(new_mesh, waypoint=False)
+    mesh.authority.leaf(STRANGER)  # made once, before several threads ask for it
     mesh.gone.run("ip", "link", "set", "eth0", "down")  # it answers nothing, not even that it is gone
     with Echo(mesh.far, 9000), Echo(mesh.near, 9000):
         yield mesh
