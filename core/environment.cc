@@ -130,6 +130,8 @@ void read_network(Reader& env, Options& options) {
   env.seconds("KEEPALIVE_INTERVAL", options.keepalive.interval);
   env.number("KEEPALIVE_RETRIES", options.keepalive.retries, 1, 127);  // the kernel's MAX_TCP_KEEPCNT
   env.flag("USER_TIMEOUT_ENABLED", options.keepalive.user_timeout);
+  // Ours: a host that paces what it sends (BBR) would pace between an application and us as well.
+  env.text("APP_CONGESTION_CONTROL", options.app_congestion_control);
 }
 
 void read_security(Reader& env, Options& options) {

@@ -96,6 +96,7 @@ Loop::~Loop() {
 }
 
 void Loop::run() {
+  measured_ns_ = uv_hrtime();
   stopped_ = false;
   while (!stopped_) {
     drain();
@@ -106,7 +107,9 @@ void Loop::run() {
 
 void Loop::wait() {
   std::array<epoll_event, 256> events;
+  uint64_t slept_ns = uv_hrtime();
   int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout());
+  measure(slept_ns, uv_hrtime());
   uv_update_time(&uv_);
   for (int i = 0; i < n; ++i) {
     if (void* who = events[static_cast<size_t>(i)].data.ptr; who != this)
@@ -116,6 +119,17 @@ void Loop::wait() {
   bool libuv = std::any_of(events.begin(), events.begin() + std::max(n, 0),
                            [this](const epoll_event& each) { return each.data.ptr == this; });
   if (libuv || uv_backend_timeout(&uv_) == 0) uv_run(&uv_, UV_RUN_NOWAIT);
+}
+
+void Loop::measure(uint64_t slept_ns, uint64_t awake_ns) {
+  static constexpr uint64_t kOverNs = 100'000'000;
+  waited_ns_ += awake_ns - slept_ns;
+  uint64_t elapsed = awake_ns - measured_ns_;
+  if (elapsed < kOverNs) return;
+  busy_.store(static_cast<unsigned>(100 - std::min(waited_ns_, elapsed) * 100 / elapsed),
+              std::memory_order_relaxed);
+  measured_ns_ = awake_ns;
+  waited_ns_ = 0;
 }
 
 int Loop::timeout() const {

@@ -15,6 +15,7 @@
 
 #include <uv.h>
 
+#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -62,7 +63,10 @@ class Loop {
   // The loop of the calling thread; there must be one.
   static Loop& current();
 
-  void run();                                       // until stop()
+  void run();  // until stop()
+  // Percent of its time that this loop was not waiting, over the last tenth of a second it was awake in. Any
+  // thread.
+  unsigned busy() const { return busy_.load(std::memory_order_relaxed); }
   void stop();                                      // any thread
   void post(std::move_only_function<void()> work);  // any thread: runs on this loop's thread, in order
 
@@ -153,6 +157,7 @@ class Loop {
   };
   void drain();
   void wait();
+  void measure(uint64_t slept_ns, uint64_t awake_ns);
   int timeout() const;  // milliseconds; -1: until something happens
   void run_posted();
   void drop_posted();
@@ -174,6 +179,8 @@ class Loop {
   std::vector<std::move_only_function<void()>> posted_;  // guarded by mutex_
   bool stopping_ = false;                                // guarded by mutex_
   bool stopped_ = false;
+  uint64_t measured_ns_ = 0, waited_ns_ = 0;  // since when busy_ is being measured, and of that spent waiting
+  std::atomic<unsigned> busy_ = 0;
 };
 
 // A coroutine may sleep on the wheel: co_await Sleep(ms).

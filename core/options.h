@@ -118,7 +118,8 @@ struct Options {
   bool localhost_app_tunnel = true;
   Http2Options http2;
   Keepalive keepalive;
-  uint16_t pool_max_streams = 100;                              // per connection
+  std::string app_congestion_control = "cubic";  // between applications and us; `host`: as the host has it
+  uint16_t pool_max_streams = 100;               // per connection
   std::chrono::seconds pool_release = std::chrono::minutes(5);  // idle connections
   std::chrono::seconds termination_deadline{5};                 // of a graceful drain
 

@@ -88,6 +88,11 @@ void set_keepalive(int fd, const Keepalive& keepalive) {
   }
 }
 
+void set_congestion_control(int fd, const std::string& name) {
+  if (!name.empty())
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
+}
+
 void set_reset_on_close(int fd) {
   linger off{.l_onoff = 1, .l_linger = 0};
   (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);

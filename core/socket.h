@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/ip.h"
@@ -40,6 +41,8 @@ Result<Fd> tcp_socket(bool v6, uint32_t mark);
 
 void set_nodelay(int fd);
 void set_keepalive(int fd, const Keepalive& keepalive);
+// TCP_CONGESTION; accepted sockets inherit it. A host that does not have or allow it keeps its own.
+void set_congestion_control(int fd, const std::string& name);
 void set_reset_on_close(int fd);               // the peer gets RST, so a cut stream never looks complete
 Status set_transparent(int fd, bool v6);       // IP_TRANSPARENT: accept and bind addresses that are not ours
 Status bind_source(int fd, const Ip& source);  // before connect(): any free port of this address

@@ -2,10 +2,10 @@
 #include "hbone/connect.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
 
+#include "core/random.h"
 #include "core/text.h"
 
 namespace ambientd::hbone {
@@ -22,7 +22,7 @@ void add(std::string& out, std::string_view key, std::string_view value) {
 
 std::string random_hex(size_t bytes) {
   std::string raw(bytes, '\0');
-  RAND_bytes(reinterpret_cast<unsigned char*>(raw.data()), static_cast<int>(bytes));
+  random_bytes({reinterpret_cast<uint8_t*>(raw.data()), raw.size()});
   return hex(raw);
 }
 

@@ -8,6 +8,7 @@
 #include "l4/baggage.h"
 #include "l4/failover.h"
 #include "l4/outcome.h"
+#include "l4/spread.h"
 
 namespace ambientd::l4 {
 namespace {
@@ -101,18 +102,20 @@ void hand_over(PodWorker& pod, Fd app, Captured call) {
   Worker& here = pod.worker;
   size_t place = 0;
   while (here.pods[place].get() != &pod) ++place;
-  Worker& owner = *here.all[owner_of(call, here.all.size())];
-  if (&owner == &here) return carry_on(here, place, std::move(app), std::move(call));
-  owner.loop.post([&owner, place, app = std::move(app), call = std::move(call)]() mutable {
-    carry_on(owner, place, std::move(app), std::move(call));
+  Worker& carrier = carrier_of(call, here.all);
+  if (&carrier == &here) return carry_on(here, place, std::move(app), std::move(call));
+  carrier.loop.post([&carrier, place, app = std::move(app), call = std::move(call)]() mutable {
+    carry_on(carrier, place, std::move(app), std::move(call));
   });
 }
 
 }  // namespace
 
-size_t owner_of(const Captured& call, size_t workers) {
-  size_t hash = std::hash<SockAddr>{}(call.decision.to) * 31 + std::hash<Identity>{}(call.self->identity());
-  return hash % workers;
+Worker& carrier_of(const Captured& call, const std::vector<Worker*>& workers) {
+  size_t way = std::hash<SockAddr>{}(call.decision.to) * 31 + std::hash<Identity>{}(call.self->identity());
+  Carriers carriers = carriers_of(way, workers.size());
+  Worker &owner = *workers[carriers.owner], &second = *workers[carriers.second];
+  return relieves(owner.loop.busy(), second.loop.busy()) ? second : owner;
 }
 
 hbone::PoolKey pool_key(const Captured& call) {

@@ -24,8 +24,8 @@ Task<void> take_call(PodWorker* pod, Fd app);
 // Carries it: tunnel or plain TCP, relay, report.
 Task<void> carry_call(PodWorker* pod, Fd app, Captured call);
 
-// The worker that carries all calls going the same way, so that they share HBONE connections.
-size_t owner_of(const Captured& call, size_t workers);
+// The worker that carries it (spread.h).
+Worker& carrier_of(const Captured& call, const std::vector<Worker*>& workers);
 
 hbone::PoolKey pool_key(const Captured& call);
 hbone::Connect connect_request(const Captured& call);  // with a new traceparent

@@ -97,7 +97,10 @@ Result<Fd> Pod::listen(uint16_t port, const Settings& settings, bool* transparen
   if (!fd) return fd;
   Status set = make_transparent(fd->get(), v6, settings, port, transparent);
   if (!set) return fail(std::move(set.error()));
-  if (port != kHbonePort) set_keepalive(fd->get(), settings.keepalive);  // accepted sockets inherit it
+  if (port != kHbonePort) {  // accepted sockets inherit both
+    set_keepalive(fd->get(), settings.keepalive);
+    set_congestion_control(fd->get(), settings.app_congestion_control);
+  }
   Status listening = listen_on(fd->get(), {Ip::any(v6), port}, settings.backlog);
   if (!listening) return fail(std::move(listening.error()));
   return fd;

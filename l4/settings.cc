@@ -41,6 +41,7 @@ Settings settings_from(const Options& options) {
   s.response_baggage = options.response_baggage;
   s.localhost_app_tunnel = options.localhost_app_tunnel;
   s.keepalive = options.keepalive;
+  if (options.app_congestion_control != "host") s.app_congestion_control = options.app_congestion_control;
   s.pool.max_streams = options.pool_max_streams;
   s.pool.release_ms = static_cast<uint64_t>(std::chrono::milliseconds(options.pool_release).count());
   set_windows(options.http2, s.pool.session);

@@ -36,17 +36,18 @@ struct Settings {
   bool response_baggage = true;      // ENABLE_RESPONSE_BAGGAGE
   bool localhost_app_tunnel = true;  // LOCALHOST_APP_TUNNEL: PROXY tunnels go to the application on loopback
   Keepalive keepalive;
-  int backlog = 4096;                // connections the kernel holds for each listener
-  hbone::PoolLimits pool;            // connections we open
-  hbone::Limits server;              // connections we accept
-  uint64_t connect_ms = 10'000;      // to an application
-  uint64_t answer_ms = 30'000;       // until a CONNECT is answered, connecting included
-  uint64_t try_ms = 3'000;           // the same, while there is another endpoint to try
-  uint64_t failover_ms = 10'000;     // for all attempts of a call together, once one has failed
-  uint64_t handshake_ms = 10'000;    // of an accepted HBONE connection
-  uint64_t self_wait_ms = 5'000;     // until a pod's workload is known
-  size_t handshakes = 2048;          // at the same time, per worker
-  size_t pod_connections = 100'000;  // of one pod, so that it leaves descriptors to the others
+  std::string app_congestion_control;  // APP_CONGESTION_CONTROL: with applications; empty: the host's
+  int backlog = 4096;                  // connections the kernel holds for each listener
+  hbone::PoolLimits pool;              // connections we open
+  hbone::Limits server;                // connections we accept
+  uint64_t connect_ms = 10'000;        // to an application
+  uint64_t answer_ms = 30'000;         // until a CONNECT is answered, connecting included
+  uint64_t try_ms = 3'000;             // the same, while there is another endpoint to try
+  uint64_t failover_ms = 10'000;       // for all attempts of a call together, once one has failed
+  uint64_t handshake_ms = 10'000;      // of an accepted HBONE connection
+  uint64_t self_wait_ms = 5'000;       // until a pod's workload is known
+  size_t handshakes = 2048;            // at the same time, per worker
+  size_t pod_connections = 100'000;    // of one pod, so that it leaves descriptors to the others
   Settings() { pool.session.max_header_list = 16384; }
 };
 

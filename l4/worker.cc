@@ -233,6 +233,7 @@ Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Sco
                     {Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())});
   Result<Fd> fd = pod.socket(to.ip.v6);
   if (!fd) co_return fd;
+  if (source) set_congestion_control(fd->get(), pod.worker.settings.app_congestion_control);
   if (source && pod.transparent && source->v6 == to.ip.v6 && *source != to.ip) {
     Status bound = set_transparent(fd->get(), to.ip.v6);
     if (bound) bound = bind_source(fd->get(), *source);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l7/request_headers.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 
+#include "core/random.h"
 #include "core/text.h"
 #include "l7/path.h"
 
@@ -91,20 +90,6 @@ void add_defaults(Request& request) {
     set_field(request.fields, "x-request-id", new_request_id());
 }
 
-// Drawn from the generator many at a time: asking it costs far more than a request id.
-std::array<unsigned char, 16> random_bytes() {
-  thread_local std::array<unsigned char, 4096> pool;
-  thread_local size_t used = pool.size();
-  if (used == pool.size()) {
-    if (RAND_bytes(pool.data(), pool.size()) != 1) std::abort();  // without randomness there is no TLS either
-    used = 0;
-  }
-  std::array<unsigned char, 16> out;
-  std::copy_n(pool.begin() + used, out.size(), out.begin());
-  used += out.size();
-  return out;
-}
-
 template <class Refused>
 void apply(const config::HeaderOps& ops, Fields& fields, Refused refused) {
   for (const std::string& given : ops.remove)
@@ -153,7 +138,8 @@ std::optional<Ip> forwarded_address(const Request& request) {
 }
 
 std::string new_request_id() {
-  std::array<unsigned char, 16> bytes = random_bytes();
+  std::array<uint8_t, 16> bytes;
+  random_bytes(bytes);
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
   std::string digits = hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()});

@@ -140,6 +140,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
                               {"POOL_UNUSED_RELEASE_TIMEOUT", "1m30s"},
                               {"HTTP2_STREAM_WINDOW_SIZE", "70000"},
                               {"HTTP2_FRAME_SIZE", "16384"},
+                              {"APP_CONGESTION_CONTROL", "reno"},
                               {"KEEPALIVE_ENABLED", "false"},
                               {"KEEPALIVE_TIME", "1m"},
                               {"KEEPALIVE_RETRIES", "3"},
@@ -170,6 +171,7 @@ TEST_CASE("environment variables of a ztunnel are honoured") {
   CHECK(options.pool_release == 90s);
   CHECK(options.http2.stream_window == 70000);
   CHECK(options.http2.frame_size == 16384);
+  CHECK(options.app_congestion_control == "reno");
   CHECK_FALSE(options.keepalive.enabled);
   CHECK(options.keepalive.time == 1min);
   CHECK(options.keepalive.retries == 3);
