@@ -61,6 +61,7 @@ class Exchange final : public Stream, public Listed<Exchange> {
   Session& session() { return session_; }
   const Session& session() const { return session_; }
   int32_t id() const { return id_; }
+  bool finishing() const { return finishing_; }  // we have ended our direction
   // The peer sent END_STREAM with its headers: there is no body to come.
   bool ended() const { return eof_ && queued_ == 0; }
 
