@@ -35,7 +35,8 @@ Result<SockAddr> admin_address(const std::string& text) {
       return SockAddr{Ip::loopback(false), static_cast<uint16_t>(*port)};
   }
   if (std::optional<SockAddr> at = SockAddr::parse(text); at && at->port != 0) return *at;
-  return fail(Errc::invalid, fmt::format("--address: {} is not IP:PORT or localhost:PORT", ambientd::quoted(text)));
+  return fail(Errc::invalid,
+              fmt::format("--address: {} is not IP:PORT or localhost:PORT", ambientd::quoted(text)));
 }
 
 Task<void> call(SockAddr to, std::string method, std::string target, Result<HttpMessage>& answer) {
