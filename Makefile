@@ -31,7 +31,7 @@ PACKAGES := libuv libnghttp2 $(if $(OPENSSL),,openssl) yaml-cpp re2 fmt spdlog z
 APT := clang-19 clang-format-19 clang-tidy-19 lld-19 llvm-19 libclang-rt-19-dev pkg-config libuv1-dev \
   libnghttp2-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev catch2 libcli11-dev libspdlog-dev libfmt-dev \
   libre2-dev libboost-dev zlib1g-dev iptables iproute2 tcpdump nginx-light nghttp2-client nghttp2-server iperf3 \
-  curl python3 python3-h2 python3-pytest python3-venv procps openssl
+  curl python3 python3-h2 python3-cryptography python3-pytest python3-venv procps openssl
 ifneq ($(OPENSSL),)
 APT += perl $(shell .openssl/cargo-version || echo cargo-web)
 endif

@@ -36,6 +36,8 @@ TEST_CASE("each cause has its status, body, flag and details") {
       {Cause::too_many_headers, 431, "", "DPE", "http1.too_many_headers"},
       {Cause::upgrade_refused, 403, "", "-", "upgrade_failed"},
       {Cause::denied, 403, "RBAC: access denied", "-", "rbac_access_denied_matched_policy[none]"},
+      {Cause::bad_token, 401, "Jwt verification fails", "-", "jwt_authn_access_denied"},
+      {Cause::other_audience, 403, "Audiences in Jwt are not allowed", "-", "jwt_authn_access_denied"},
       {Cause::no_route, 404, "", "NR", "route_not_found"},
       {Cause::no_cluster, 500, "", "NC", "cluster_not_found"},
       {Cause::no_healthy_upstream, 503, "no healthy upstream", "UH", "no_healthy_upstream"},

@@ -89,6 +89,14 @@ def authorization(path, action, rules, selector=None, service_name=None, gateway
     return _object("security.istio.io/v1", "AuthorizationPolicy", name, ns, spec=spec)
 
 
+def request_authentication(path, rules, service_name=None, gateway=None):
+    ns, name = path.split("/")
+    target = {"group": "", "kind": "Service", "name": service_name} if service_name else {
+        "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": gateway}
+    return _object("security.istio.io/v1", "RequestAuthentication", name, ns,
+                   spec={"targetRefs": [target], "jwtRules": list(rules)})
+
+
 def peer_authentication(path, mode, selector=None):
     ns, name = path.split("/")
     spec = {"mtls": {"mode": mode}} | ({"selector": {"matchLabels": selector}} if selector else {})
