@@ -15,7 +15,6 @@
 using namespace ambientd;
 using namespace ambientd::l4;
 using namespace ambientd::l4::test;
-using ambientd::l4::test::service;
 
 namespace {
 
