@@ -85,6 +85,7 @@ Loop::Loop() : timers_(uv_hrtime() / 1000000) {
 }
 
 Loop::~Loop() {
+  drain();  // who was woken since the loop stopped may still end
   drop_posted();
   close(epoll_);
   uv_walk(&uv_, [](uv_handle_t* each, void*) { uv_unref(each); }, nullptr);
