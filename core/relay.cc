@@ -4,17 +4,7 @@
 namespace ambientd {
 namespace {
 
-enum class Next { again, wait_read, wait_write, ended };
-
-Next give_up(Stream& a, Stream& b, Error error, Status& status) {
-  a.close(error.code);
-  b.close(error.code);
-  status = fail(std::move(error));
-  return Next::ended;
-}
-
-// One read and one write; `status` is set when it ended with an error. Not inlined, or its locals would
-// live in the frame of every pump that waits.
+// One read and one write.
 [[gnu::noinline]] Next step(Stream& from, Stream& to, uint64_t& bytes, Status& status) {
   Result<Chunk> chunk;
   if (!from.try_read(chunk)) return Next::wait_read;
@@ -34,30 +24,24 @@ Next give_up(Stream& a, Stream& b, Error error, Status& status) {
 
 }  // namespace
 
-Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) {
-  Status status;
-  for (;;) {
-    switch (step(from, to, bytes, status)) {
-      case Next::again:
-        break;
-      case Next::wait_read:
-        co_await from.until_read();
-        break;
-      case Next::wait_write:
-        co_await to.until_written();
-        break;
-      case Next::ended:
-        co_return status;
-    }
-  }
+Next give_up(Stream& from, Stream& to, Error error, Status& status) {
+  from.close(error.code);
+  to.close(error.code);
+  status = fail(std::move(error));
+  return Next::ended;
+}
+
+Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) { return pump_by(step, from, to, bytes); }
+
+Task<Status> both_ways(Task<Status> up, Task<Status> down) {
+  up.start();
+  Status second = co_await down;
+  Status first = co_await up;
+  co_return first ? second : first;
 }
 
 Task<Status> relay(Stream& a, Stream& b, Relayed& bytes) {
-  Task<Status> up = pump(a, b, bytes.a_to_b);
-  up.start();
-  Status down = co_await pump(b, a, bytes.b_to_a);
-  Status first = co_await up;
-  co_return first ? down : first;
+  return both_ways(pump(a, b, bytes.a_to_b), pump(b, a, bytes.b_to_a));
 }
 
 Task<Status> write_all(Stream& to, std::span<const uint8_t> data) {

@@ -78,8 +78,9 @@ class Stream : public Closable {
   // → Result<size_t>: how many bytes were taken, in order; 0 after a wait (see WriteAwaiter). A transport
   // (TCP, TLS, a tunnel) that is given nothing comes back once it holds no bytes of earlier writes.
   [[nodiscard]] WriteAwaiter write(std::span<const iovec> data) { return WriteAwaiter(*this, data); }
-  // The same for a pump, whose steps are plain functions so that its frame stays small: try_…() is the first
-  // half of an await, true when `out` is set; else the pump must wait at once.
+  // The two halves of an await, for who polls this stream from a stream of its own (view()) and for a pump,
+  // whose steps are plain functions so that its frame stays small. try_…() is true when `out` is set; else
+  // whoever asked must wait at once: until_…().
   class Wait {
    public:
     explicit Wait(Waiter& waiter) : waiter_(waiter) {}
@@ -114,10 +115,6 @@ class Stream : public Closable {
   void view(Stream& other) {
     read_wait_ = other.read_wait_;
     write_wait_ = other.write_wait_;
-  }
-  static bool poll_read_of(Stream& other, Result<Chunk>& out) { return other.poll_read(out); }
-  static bool poll_write_of(Stream& other, std::span<const iovec> data, Result<size_t>& out) {
-    return other.poll_write(data, out);
   }
 
   Waiter reader_, writer_;

@@ -13,8 +13,6 @@
 namespace ambientd {
 namespace {
 
-constexpr uint32_t kRekeyAfter = 1u << 23;  // records (RFC 8446 §5.5)
-constexpr size_t kRecord = 16 << 10;
 constexpr size_t kMostAtOnce = 256 << 10;  // bytes that one call takes in or lets out
 
 }  // namespace
@@ -52,17 +50,13 @@ Task<Result<std::unique_ptr<TlsOver>>> TlsOver::handshake(std::unique_ptr<Stream
   std::unique_ptr<TlsOver> stream(new TlsOver(std::move(carrier), std::move(ssl)));
   scope.add(*stream);
   for (bool more = true; more;) {
-    ERR_clear_error();
-    int ok = SSL_do_handshake(stream->ssl_.get());
-    int why = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(stream->ssl_.get(), ok);
-    std::optional<Error> refused;
-    if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) refused = handshake_error(stream->ssl_.get());
+    Result<bool> done = shake_hands(stream->ssl_.get());
     stream->collect();  // the next flight, or the alert that says why not
     Status sent = co_await write_all(*stream->carrier_, stream->out_.bytes());
     stream->out_ = {};
-    if (refused) co_return fail(scope.explain(std::move(*refused)));
+    if (!done) co_return fail(scope.explain(std::move(done.error())));
     if (!sent) co_return fail(scope.explain(std::move(sent.error())));
-    more = ok != 1;
+    more = !*done;
     if (!more) break;
     Result<Chunk> chunk = co_await stream->carrier_->read();
     if (!chunk) co_return fail(scope.explain(std::move(chunk.error())));
@@ -76,23 +70,12 @@ Task<Result<std::unique_ptr<TlsOver>>> TlsOver::handshake(std::unique_ptr<Stream
 bool TlsOver::decrypt() {
   Loop& loop = Loop::current();
   std::span<uint8_t> room = loop.plain().take();
-  size_t used = 0;
-  while (used < room.size()) {
-    ERR_clear_error();
-    size_t n = 0;
-    int ok = SSL_read_ex(ssl_.get(), room.data() + used, room.size() - used, &n);
-    if (ok == 1) {
-      used += n;
-      continue;
-    }
-    fed_ = false;
-    int why = SSL_get_error(ssl_.get(), ok);
-    if (why == SSL_ERROR_ZERO_RETURN) eof_ = true;
-    if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) fail_with({Errc::tls, "tls error: " + tls_error()});
-    break;
-  }
-  if (used > 0) loan_.take(room.first(used), loop.plain());
-  return used > 0;
+  Opened opened = open_records(ssl_.get(), room);
+  fed_ = opened.full;
+  if (opened.eof) eof_ = true;
+  if (opened.error) fail_with(std::move(*opened.error));
+  if (opened.n > 0) loan_.take(room.first(opened.n), loop.plain());
+  return opened.n > 0;
 }
 
 bool TlsOver::poll_read(Result<Chunk>& out) {
@@ -108,7 +91,7 @@ bool TlsOver::poll_read(Result<Chunk>& out) {
       return true;
     }
     Result<Chunk> chunk;
-    if (!poll_read_of(*carrier_, chunk)) return false;
+    if (!carrier_->try_read(chunk)) return false;
     if (!chunk) {
       fail_with(std::move(chunk.error()));
     } else if (chunk->eof) {
@@ -122,22 +105,15 @@ bool TlsOver::poll_read(Result<Chunk>& out) {
 
 bool TlsOver::encrypt(std::span<const iovec> data) {
   for (const iovec& each : data) {
-    auto* from = static_cast<const uint8_t*>(each.iov_base);
-    size_t size = std::min(each.iov_len, kMostAtOnce - encrypted_);
-    for (size_t done = 0; done < size;) {
-      ERR_clear_error();
-      size_t n = 0;
-      if (SSL_write_ex(ssl_.get(), from + done, size - done, &n) != 1) {
-        fail_with({Errc::tls, "tls error: " + tls_error()});
-        return false;
-      }
-      done += n;
+    iovec piece{each.iov_base, std::min(each.iov_len, kMostAtOnce - encrypted_)};
+    rekey_.count(ssl_.get(), piece.iov_len);
+    if (Status sealed = seal_records(ssl_.get(), piece); !sealed) {
+      fail_with(std::move(sealed.error()));
+      return false;
     }
-    records_ += static_cast<uint32_t>(size / kRecord + 1);
-    encrypted_ += size;
+    encrypted_ += piece.iov_len;
     if (encrypted_ == kMostAtOnce) break;
   }
-  if (records_ >= kRekeyAfter && SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) records_ = 0;
   collect();
   return true;
 }
@@ -146,7 +122,7 @@ bool TlsOver::push() {
   while (!out_.empty()) {
     iovec piece = out_.iov();
     Result<size_t> taken;
-    if (!poll_write_of(*carrier_, {&piece, 1}, taken)) return false;
+    if (!carrier_->try_write({&piece, 1}, taken)) return false;
     if (!taken) {
       fail_with(std::move(taken.error()));
       return true;
@@ -163,7 +139,7 @@ bool TlsOver::poll_write(std::span<const iovec> data, Result<size_t>& out) {
     out = fail(*error_);
     return true;
   }
-  if (data.empty()) return poll_write_of(*carrier_, {}, out);
+  if (data.empty()) return carrier_->try_write({}, out);
   out = std::exchange(encrypted_, 0);
   return true;
 }

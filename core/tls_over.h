@@ -15,6 +15,7 @@
 #include "core/stash.h"
 #include "core/stream.h"
 #include "core/task.h"
+#include "core/tls_records.h"
 
 namespace ambientd {
 
@@ -49,8 +50,8 @@ class TlsOver final : public Stream {
   Loan loan_;             // read and not consumed
   Stash out_;             // encrypted, not yet taken by the carrier
   size_t encrypted_ = 0;  // plain bytes in out_: reported as taken once it is empty
-  uint32_t records_ = 0;  // sent under the current key
-  bool fed_ = false;      // OpenSSL may have more to decrypt
+  Rekey rekey_;
+  bool fed_ = false;  // OpenSSL may have more to decrypt
   bool eof_ = false;
   std::optional<Error> error_;
 };

@@ -13,9 +13,6 @@
 namespace ambientd {
 namespace {
 
-// AES-GCM keys may protect 2^24.5 records (RFC 8446 §5.5); OpenSSL does not rekey by itself.
-constexpr uint32_t kRekeyAfter = 1u << 23;
-constexpr size_t kRecord = 16 << 10;
 constexpr size_t kMostAtOnce = 1 << 20;  // plain bytes one write() takes
 // What may wait to be sent: one write, and our answers to a peer that asks for new keys but never reads them.
 constexpr size_t kMostUnsent = 2 * kMostAtOnce;
@@ -23,10 +20,7 @@ constexpr size_t kMostUnsent = 2 * kMostAtOnce;
 }  // namespace
 
 TlsStream::TlsStream(Fd fd, SslPtr ssl)
-    : fd_(std::move(fd)),
-      poll_(fd_.get(), &reader_, &writer_, this),
-      ssl_(std::move(ssl)),
-      rekey_after_(kRekeyAfter) {
+    : fd_(std::move(fd)), poll_(fd_.get(), &reader_, &writer_, this), ssl_(std::move(ssl)) {
   BIO* bio = BIO_new(bio_method());
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
@@ -150,15 +144,11 @@ struct TlsStream::Writable {
 };
 
 Status TlsStream::step(bool& more) {
-  ERR_clear_error();
-  int ok = SSL_do_handshake(ssl_.get());
-  int why = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), ok);
-  std::optional<Error> refused;
-  if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) refused = handshake_error(ssl_.get());
+  Result<bool> done = shake_hands(ssl_.get());
   flush();  // the next flight, or the alert that says why not
-  if (refused) return fail(std::move(*refused));
+  if (!done) return fail(std::move(done.error()));
   if (error_) return fail(*error_);
-  more = ok != 1;
+  more = !*done;
   return {};
 }
 
@@ -191,24 +181,13 @@ void TlsStream::fail_with(Error error) {
 bool TlsStream::decrypt() {
   Loop& loop = Loop::current();
   std::span<uint8_t> room = loop.plain().take();
-  size_t used = 0;
-  while (used < room.size()) {
-    ERR_clear_error();
-    size_t n = 0;
-    int ok = SSL_read_ex(ssl_.get(), room.data() + used, room.size() - used, &n);
-    if (ok == 1) {
-      used += n;
-      continue;
-    }
-    int why = SSL_get_error(ssl_.get(), ok);
-    if (why == SSL_ERROR_ZERO_RETURN) eof_ = true;
-    if (why == SSL_ERROR_SSL || why == SSL_ERROR_SYSCALL) fail_with({Errc::tls, "tls error: " + tls_error()});
-    break;
-  }
+  Opened opened = open_records(ssl_.get(), room);
+  if (opened.eof) eof_ = true;
+  if (opened.error) fail_with(std::move(*opened.error));
   if (!loop.wire().empty()) flush();  // alerts and key updates
   if (out_.size() > kMostUnsent) fail_with({Errc::tls, "the peer asks for new keys and does not read them"});
-  if (used == 0) return false;
-  loan_.take(room.first(used), loop.plain());
+  if (opened.n == 0) return false;
+  loan_.take(room.first(opened.n), loop.plain());
   return true;
 }
 
@@ -235,26 +214,6 @@ bool TlsStream::poll_read(Result<Chunk>& out) {
 
 void TlsStream::consume(size_t n) { loan_.consume(n); }
 
-void TlsStream::rekey_if_due(size_t bytes) {
-  records_ += static_cast<uint32_t>(bytes / kRecord + 1);
-  if (records_ >= rekey_after_ && SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) records_ = 0;
-}
-
-// The BIO takes everything, so a write is never left half done.
-bool TlsStream::encrypt(const iovec& piece) {
-  auto* from = static_cast<const uint8_t*>(piece.iov_base);
-  for (size_t done = 0; done < piece.iov_len;) {
-    ERR_clear_error();
-    size_t n = 0;
-    if (SSL_write_ex(ssl_.get(), from + done, piece.iov_len - done, &n) != 1) {
-      fail_with({Errc::tls, "tls error: " + tls_error()});
-      return false;
-    }
-    done += n;
-  }
-  return true;
-}
-
 bool TlsStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
   if (error_) {
     out = fail(*error_);
@@ -267,8 +226,10 @@ bool TlsStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
   size_t taken = 0;
   for (const iovec& each : data) {
     iovec piece{each.iov_base, std::min(each.iov_len, kMostAtOnce - taken)};
-    rekey_if_due(piece.iov_len);
-    if (!encrypt(piece)) {
+    rekey_.count(ssl_.get(), piece.iov_len);
+    // The BIO takes everything, so a write is never left half done.
+    if (Status sealed = seal_records(ssl_.get(), piece); !sealed) {
+      fail_with(std::move(sealed.error()));
       Loop::current().wire().clear();
       out = fail(*error_);
       return true;

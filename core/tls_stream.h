@@ -16,6 +16,7 @@
 #include "core/stash.h"
 #include "core/stream.h"
 #include "core/task.h"
+#include "core/tls_records.h"
 
 namespace ambientd {
 
@@ -33,7 +34,7 @@ class TlsStream final : public Stream, private Drain {
   void close(Errc why) override;
 
   // New keys for what we send after so many records of up to 16 KiB, instead of 2^23.
-  void rekey_after(uint32_t records) { rekey_after_ = records; }
+  void rekey_after(uint32_t records) { rekey_.after(records); }
 
   SSL* ssl() const { return ssl_.get(); }
   int fd() const { return fd_.get(); }
@@ -59,11 +60,9 @@ class TlsStream final : public Stream, private Drain {
   enum class Fill { got, nothing, ended };
   Fill fill();     // one recv() into the loop's buffer
   bool decrypt();  // what was received, into the plain buffer; false: nothing readable came of it
-  bool encrypt(const iovec& piece);
-  bool flush();  // sends what OpenSSL wrote; false: some is left
+  bool flush();    // sends what OpenSSL wrote; false: some is left
   void keep_unsent(size_t sent_of_kept);
   void fail_with(Error error);
-  void rekey_if_due(size_t bytes);
 
   Fd fd_;
   Poll poll_;
@@ -72,8 +71,7 @@ class TlsStream final : public Stream, private Drain {
   Stash early_;                       // the same, kept over from the handshake
   Stash out_;                         // encrypted and not yet sent
   Loan loan_;                         // read and not consumed
-  uint32_t rekey_after_;              // records
-  uint32_t records_ = 0;              // sent under the current key
+  Rekey rekey_;
   bool eof_ = false;
   bool finishing_ = false;
   std::optional<Error> error_;

@@ -35,7 +35,8 @@ Status Exchange::HeadersAwaiter::await_resume() {
 }
 
 Status Exchange::respond(const Headers& headers, bool end) {
-  if (error_ || !open_) return fail(error_.value_or(Error{Errc::reset, "stream closed"}));
+  Status good = sendable();
+  if (!good) return good;
   int failed = submit_response(session_.h2_, id_, headers, end);
   if (failed != 0) return fail(Errc::http2, fmt::format("h2 failed: {}", nghttp2_strerror(failed)));
   if (end) finishing_ = end_framed_ = true;
@@ -125,8 +126,8 @@ void Exchange::grow_window(size_t drained) {
 }
 
 bool Exchange::poll_write(std::span<const iovec> data, Result<size_t>& out) {
-  if (error_ || !open_) {
-    out = fail(error_.value_or(Error{Errc::reset, "stream closed"}));
+  if (Status good = sendable(); !good) {
+    out = fail(std::move(good.error()));
     return true;
   }
   size_t offered = total(data);

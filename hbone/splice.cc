@@ -13,28 +13,18 @@ namespace {
 constexpr size_t kFrameHeader = 9;         // bytes (RFC 9113 §4.1)
 constexpr size_t kReadAtOnce = 256 << 10;  // of an application's bytes: fewer, larger reads cost less
 
-enum class Next { again, wait_read, wait_room, ended };
-
-Next give_up(TcpStream& app, Exchange& tunnel, Error error, Status& status) {
-  app.close(error.code);
-  tunnel.close(error.code);
-  status = fail(std::move(error));
-  return Next::ended;
-}
-
 Next end(Exchange& tunnel) {
   tunnel.finish();
   return Next::ended;
 }
 
-// One read into one or more frames; `status` is set when it ended with an error. Not inlined, or its locals
-// would live in the frame of every upload that waits.
+// One read into one or more frames.
 [[gnu::noinline]] Next step(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
   if (!app.may_read()) return Next::wait_read;
   Status good = tunnel.sendable();
   if (!good) return give_up(app, tunnel, std::move(good.error()), status);
   // An end needs no window, so it need not wait for any.
-  if (!tunnel.may_send()) return app.at_end() ? end(tunnel) : Next::wait_room;
+  if (!tunnel.may_send()) return app.at_end() ? end(tunnel) : Next::wait_write;
   std::span<const iovec> room = tunnel.room(kReadAtOnce);
   if (room.empty()) return Next::again;
   Result<TcpStream::Arrived> arrived = app.read_into(room);
@@ -45,24 +35,6 @@ Next end(Exchange& tunnel) {
   if (!filled) return give_up(app, tunnel, std::move(filled.error()), status);
   bytes += arrived->n;
   return Next::again;
-}
-
-Task<Status> upload(TcpStream& app, Exchange& tunnel, uint64_t& bytes) {
-  Status status;
-  for (;;) {
-    switch (step(app, tunnel, bytes, status)) {
-      case Next::again:
-        break;
-      case Next::wait_read:
-        co_await app.until_read();
-        break;
-      case Next::wait_room:
-        co_await tunnel.until_written();
-        break;
-      case Next::ended:
-        co_return status;
-    }
-  }
 }
 
 }  // namespace
@@ -130,11 +102,8 @@ Status Exchange::fill(size_t n) {
 Task<Status> splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
   auto* tunnel = dynamic_cast<Exchange*>(&stream);
   if (tunnel) tunnel->forget_head();
-  Task<Status> up = tunnel ? upload(app, *tunnel, sent) : pump(app, stream, sent);
-  up.start();
-  Status down = co_await pump(stream, app, received);
-  Status first = co_await up;
-  co_return first ? down : first;
+  Task<Status> up = tunnel ? pump_by(step, app, *tunnel, sent) : pump(app, stream, sent);
+  return both_ways(std::move(up), pump(stream, app, received));
 }
 
 }  // namespace ambientd::hbone

@@ -126,10 +126,10 @@ bool Http1Stream::at_end(Result<Chunk>& out) {
 }
 
 bool Http1Stream::poll_read(Result<Chunk>& out) {
-  if (raw_) return poll_read_of(transport_, out);
+  if (raw_) return transport_.try_read(out);
   while (!at_end(out)) {
     Result<Chunk> chunk;
-    if (!poll_read_of(transport_, chunk)) return false;
+    if (!transport_.try_read(chunk)) return false;
     if (!chunk || (!chunk->eof && total(chunk->data) == 0)) {
       out = std::move(chunk);
       return true;
@@ -209,7 +209,7 @@ void Http1Stream::written(size_t taken, size_t offered) {
 }
 
 bool Http1Stream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
-  if (raw_ && out_.empty()) return poll_write_of(transport_, data, out);
+  if (raw_ && out_.empty()) return transport_.try_write(data, out);
   size_t size = total(data);
   if (!raw_ && size > 0 && framing_ == Framing::none) {
     out = fail(Errc::bad_request, "HTTP/1 body longer than announced");
@@ -222,7 +222,7 @@ bool Http1Stream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
   size_t before = out_.size();
   size_t offered = gather(data, raw_ ? size : std::min<uint64_t>(size, left_));
   Result<size_t> taken{0};
-  if (!poll_write_of(transport_, gathered_, taken)) return false;
+  if (!transport_.try_write(gathered_, taken)) return false;
   if (!taken) {
     out = std::move(taken);
     return true;

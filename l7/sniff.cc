@@ -61,7 +61,7 @@ Task<Result<Sniffed>> Peeked::detect() {
 }
 
 bool Peeked::poll_read(Result<Chunk>& out) {
-  if (first_.empty()) return poll_read_of(transport_, out);
+  if (first_.empty()) return transport_.try_read(out);
   lent_ = first_.iov();
   out = Chunk{.data = {&lent_, 1}};
   return true;

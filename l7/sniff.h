@@ -34,7 +34,7 @@ class Peeked final : public Stream {
  private:
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override {
-    return poll_write_of(transport_, data, out);
+    return transport_.try_write(data, out);
   }
 
   Stream& transport_;
