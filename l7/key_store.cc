@@ -80,8 +80,10 @@ struct KeyStore::Source final : Closable {
 };
 
 void KeyStore::Source::took(const std::string& fresh) {
-  failures = 0;
-  if (set.keys && fresh == text) return;
+  if (set.keys && fresh == text) {
+    failures = 0;
+    return;
+  }
   Result<policy::JwksPtr> keys = policy::Jwks::parse(fresh);
   if (!keys) {
     if (!set.keys) set.fault = policy::JwtFault::no_valid_key;
@@ -89,6 +91,7 @@ void KeyStore::Source::took(const std::string& fresh) {
   }
   log::info("jwt", "keys fetched", {{"source", name}, {"keys", (*keys)->keys.size()}});
   for (const std::string& why : (*keys)->skipped) log::warn("jwt", "left out: " + why, {{"source", name}});
+  failures = 0;
   set.keys = std::move(*keys);
   text = fresh;
   set.settled = true;
