@@ -88,9 +88,10 @@ Loop::~Loop() {
   drain();  // who was woken since the loop stopped may still end
   drop_posted();
   close(epoll_);
+  // What a story that never ended watches must not keep us here.
   uv_walk(&uv_, [](uv_handle_t* each, void*) { uv_unref(each); }, nullptr);
   destroy(async_);
-  while (uv_run(&uv_, UV_RUN_NOWAIT) != 0) {
+  while (uv_run(&uv_, UV_RUN_ONCE) != 0) {  // a name that is being resolved cannot be given up
   }
   uv_loop_close(&uv_);
   this_loop = nullptr;
