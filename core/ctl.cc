@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cctype>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "core/credential_files.h"
 #include "core/ctl_tables.h"
 #include "core/deadline.h"
 #include "core/http_message.h"
@@ -25,6 +25,7 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kAnswerMs = 30'000;
+constexpr size_t kMostDump = 1 << 30;  // bytes of a file
 constexpr std::string_view kSections[] = {"workloads", "services", "policies", "certificates", "connections"};
 
 Result<SockAddr> admin_address(const std::string& text) {
@@ -74,12 +75,9 @@ Result<std::string> ask(const CtlOptions& options, std::string method, std::stri
   return std::move(answer->body);
 }
 
-Result<std::string> read_file(const std::string& path) {
+Result<std::string> read_dump(const std::string& path) {
   if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream in(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  if (in.bad() || !in.is_open()) return fail(Errc::io, fmt::format("{}: cannot be read", path));
-  return text;
+  return read_file(path, kMostDump);
 }
 
 Result<json> parse(const std::string& text, const std::string& source) {
@@ -95,7 +93,7 @@ std::string shown(const json& value, const std::string& output) {
 
 Result<std::string> show_dump(const CtlOptions& options) {
   Result<std::string> text =
-      options.file.empty() ? ask(options, "GET", "/config_dump") : read_file(options.file);
+      options.file.empty() ? ask(options, "GET", "/config_dump") : read_dump(options.file);
   if (!text) return text;
   Result<json> dump = parse(*text, options.file.empty() ? options.address : options.file);
   if (!dump) return fail(dump.error());

@@ -15,6 +15,7 @@
 #include "core/certificate.h"
 #include "core/deadline.h"
 #include "core/http1.h"
+#include "core/relay.h"
 #include "core/resolve.h"
 #include "core/socket.h"
 #include "core/tcp_stream.h"
@@ -133,17 +134,6 @@ class Answer {
   std::string body_;
 };
 
-Task<Status> send(Stream& stream, std::string text) {
-  std::string_view rest(text);
-  while (!rest.empty()) {
-    iovec piece{const_cast<char*>(rest.data()), rest.size()};
-    Result<size_t> taken = co_await stream.write({&piece, 1});
-    if (!taken) co_return fail(std::move(taken.error()));
-    rest.remove_prefix(*taken);
-  }
-  co_return Status();
-}
-
 Task<Result<std::string>> receive(Stream& stream, size_t most) {
   Answer answer(most);
   while (!answer.complete()) {
@@ -170,7 +160,8 @@ Task<Result<std::string>> get(Url url, FetchLimits limits, Scope& scope) {
   if (!stream) co_return fail(std::move(stream.error()));
   (*stream)->Closable::unlink();
   scope.add(**stream);
-  Status sent = co_await send(**stream, std::move(*request));
+  Status sent =
+      co_await write_all(**stream, {reinterpret_cast<const uint8_t*>(request->data()), request->size()});
   if (!sent) co_return fail(std::move(sent.error()));
   co_return co_await receive(**stream, limits.body);
 }

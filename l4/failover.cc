@@ -34,15 +34,17 @@ std::vector<WorkloadPtr> with_hops(std::vector<WorkloadPtr> tried, const Decisio
 
 // One attempt's time: at first a short one, and when that is over a longer one if there is nobody else to
 // try.
-class Attempt final : public Closable {
+class Attempt {
  public:
-  Attempt(PodWorker& pod, const Captured& call, const std::vector<WorkloadPtr>& tried, uint64_t most_ms)
-      : pod_(pod), call_(call), tried_(tried), last_ms_(now() + most_ms), timer_([this] { look(); }) {
+  Attempt(PodWorker& pod, const Captured& call, const std::vector<WorkloadPtr>& tried, uint64_t most_ms,
+          Scope& outer)
+      : inner(outer), pod_(pod), call_(call), tried_(tried), last_ms_(now() + most_ms), timer_([this] {
+          look();
+        }) {
     Loop::current().set_timer(timer_, std::min(most_ms, pod.worker.settings.try_ms));
   }
-  void close(Errc why) override { scope.close({why, std::string(name(why))}); }
 
-  Scope scope;
+  InnerScope inner;
 
  private:
   static uint64_t now() { return Loop::current().now_ms(); }
@@ -52,7 +54,7 @@ class Attempt final : public Closable {
     if (left > 0 && !other) return Loop::current().set_timer(timer_, left);
     const Decision& decision = call_.decision;
     std::string what = decision.authority.empty() ? "" : " the CONNECT to " + decision.authority;
-    scope.close({Errc::timed_out, fmt::format("{} did not answer{} in time", decision.to.str(), what)});
+    inner.scope.close({Errc::timed_out, fmt::format("{} did not answer{} in time", decision.to.str(), what)});
   }
 
   PodWorker& pod_;
@@ -144,9 +146,23 @@ bool may_try_again(Errc code, int status) {
       return true;
     case Errc::http_status:
       return status == 503;
-    default:
+    case Errc::closed:
+    case Errc::bad_request:
+    case Errc::ip_mismatch:
+    case Errc::denied:
+    case Errc::policy_changed:
+    case Errc::not_found:
+    case Errc::unknown_waypoint:
+    case Errc::no_healthy_upstream:
+    case Errc::no_route:
+    case Errc::self_call:
+    case Errc::overloaded:
+    case Errc::draining:
+    case Errc::invalid:
+    case Errc::io:
       return false;
   }
+  return false;
 }
 
 Flow flow_of(const Captured& call) {
@@ -174,11 +190,10 @@ Task<Result<StreamPtr>> open_way(PodWorker& pod, Captured& call, Report& report,
     int status = 0;
     Error error;
     {
-      Attempt attempt(pod, call, tried, most_ms);
-      scope.add(attempt);
-      Result<StreamPtr> opened = co_await open_once(pod, call, report, attempt.scope, status);
+      Attempt attempt(pod, call, tried, most_ms, scope);
+      Result<StreamPtr> opened = co_await open_once(pod, call, report, attempt.inner.scope, status);
       if (opened) co_return opened;
-      error = scope.explain(attempt.scope.explain(std::move(opened.error())));
+      error = scope.explain(attempt.inner.scope.explain(std::move(opened.error())));
     }
     const uint64_t now_ms = Loop::current().now_ms();
     if (scope.closed() || now_ms >= until_ms || !may_try_again(error.code, status)) co_return fail(error);

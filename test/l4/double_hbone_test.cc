@@ -3,12 +3,10 @@
 
 #include <openssl/ssl.h>
 
-#include "core/relay.h"
 #include "core/tls.h"
 #include "core/tls_stream.h"
 #include "l4/failover.h"
-#include "test/l4/two_ztunnels.h"
-#include "test/support/loopback.h"
+#include "test/l4/calls.h"
 #include "test/support/run.h"
 #include "test/support/stream_pair.h"
 
@@ -19,14 +17,6 @@ using namespace ambientd::l4::test;
 namespace {
 
 constexpr const char* kGateway = "127.0.0.3";
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
-
-Task<void> echo(Fd fd) {
-  TcpStream stream(std::move(fd));
-  uint64_t bytes = 0;
-  Status echoed = co_await pump(stream, stream, bytes);
-}
 
 // An east-west gateway: what arrives in a tunnel goes, still encrypted, to the server's HBONE port.
 class NetworkGateway {
@@ -79,9 +69,7 @@ class NetworkGateway {
 
 // echo is on network `far`; the ztunnel that serves it does not care.
 struct World {
-  explicit World(int status = 200)
-      : gateway(both, status),
-        app(TwoZtunnels::kServer, [](Fd fd) { Loop::current().spawn("echo", echo(std::move(fd))); }) {
+  explicit World(int status = 200) : gateway(both, status), app(TwoZtunnels::kServer, serve_echo) {
     config::Workload& server = both.mesh.workloads[1];
     server.network = "far";
     server.services["default/" + host("echo")] = {{80, app.at.port}};
@@ -93,8 +81,7 @@ struct World {
     both.publish();
   }
   Captured call() const {
-    Captured out{
-        both.client->pods[0]->self, *SockAddr::parse("127.0.0.1:40000"), *SockAddr::parse("10.1.0.2:80"), {}};
+    Captured out{both.client->pods[0]->self, kFrom, *SockAddr::parse("10.1.0.2:80"), {}};
     Call asked{*out.self, out.from.ip, out.target};
     Result<Decision> decision = decide(*both.client->snapshot, rules_of(both.settings), asked, 0);
     REQUIRE(decision);
@@ -108,29 +95,11 @@ struct World {
   Listener app;
 };
 
-Task<void> exchange(World& world, Captured call, std::string text, std::string& answer) {
-  ambientd::test::Loopback wire;
-  TcpStream app(std::move(wire.near));
-  Loop::current().spawn("call",
-                        carry_call(world.both.client->pods[0].get(), std::move(wire.far), std::move(call)));
-  Task<void> says = ambientd::test::send_and_finish(app, std::move(text));
-  says.start();
-  co_await ambientd::test::read_all(app, answer);
-  co_await says;
-}
-
-Task<void> shut_down(TwoZtunnels& both) {
-  both.hbone.reset();
-  both.client->drain();
-  both.server->drain();
-  while (both.client->stories + both.server->stories > 0 || !both.client->pods[0]->pool.empty())
-    co_await Sleep(5);
-}
-
 Task<void> three_calls(World& world) {
   for (uint32_t i = 0; i < 3; ++i) {
     std::string text = ambientd::test::pattern(700'000, i), answer;
-    co_await exchange(world, world.call(), text, answer);
+    bool clean = false;
+    co_await request(world.both, world.call(), text, answer, clean);
     CHECK((answer == text));
   }
   CHECK(world.both.client->pods[0]->pool.connections() == 2);
@@ -153,7 +122,8 @@ Task<void> three_calls(World& world) {
 
 Task<void> fails(World& world, Captured call, std::string error) {
   std::string answer;
-  co_await exchange(world, std::move(call), "hello", answer);
+  bool clean = false;
+  co_await request(world.both, std::move(call), "hello", answer, clean);
   co_await shut_down(world.both);
   CHECK(answer.empty());
   INFO(world.both.ended("outbound"));

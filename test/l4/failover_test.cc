@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l4/failover.h"
 
-#include "core/relay.h"
-#include "test/l4/two_ztunnels.h"
-#include "test/support/loopback.h"
+#include "test/l4/calls.h"
 #include "test/support/run.h"
-#include "test/support/stream_pair.h"
 
 using namespace ambientd;
 using namespace ambientd::l4;
@@ -16,18 +13,9 @@ namespace {
 
 constexpr const char* kFirst = "127.0.0.9";
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
-
-Task<void> echo(Fd fd) {
-  TcpStream stream(std::move(fd));
-  uint64_t bytes = 0;
-  Status echoed = co_await pump(stream, stream, bytes);
-}
-
 // The service's calls go through a waypoint with two instances: `first`, which fails, and the server's side.
 struct World {
-  explicit World(uint16_t first_port)
-      : app(TwoZtunnels::kServer, [](Fd fd) { Loop::current().spawn("echo", echo(std::move(fd))); }) {
+  explicit World(uint16_t first_port) : app(TwoZtunnels::kServer, serve_echo) {
     config::Service waypoint = service("waypoint", "10.1.0.9", 15008, 0);
     both.mesh.services = {service("echo", "10.1.0.2", app.at.port, app.at.port), waypoint};
     both.mesh.services[0].waypoint = by_host("waypoint");
@@ -39,10 +27,7 @@ struct World {
 
   // As it would be decided with a choice of the first instance.
   Captured call() const {
-    Captured out{both.client->pods[0]->self,
-                 *SockAddr::parse("127.0.0.1:40000"),
-                 {*Ip::parse("10.1.0.2"), app.at.port},
-                 {}};
+    Captured out{both.client->pods[0]->self, kFrom, {*Ip::parse("10.1.0.2"), app.at.port}, {}};
     Call asked{*out.self, out.from.ip, out.target};
     Result<Decision> decision = decide(*both.client->snapshot, rules_of(both.settings), asked, 0);
     REQUIRE(decision);
@@ -56,29 +41,11 @@ struct World {
   Listener app;
 };
 
-Task<void> exchange(World& world, Captured call, std::string& answer) {
-  ambientd::test::Loopback wire;
-  TcpStream app(std::move(wire.near));
-  Loop::current().spawn("call",
-                        carry_call(world.both.client->pods[0].get(), std::move(wire.far), std::move(call)));
-  Task<void> says = ambientd::test::send_and_finish(app, "hello");
-  says.start();
-  co_await ambientd::test::read_all(app, answer);
-  co_await says;
-}
-
-Task<void> shut_down(TwoZtunnels& both) {
-  both.hbone.reset();
-  both.client->drain();
-  both.server->drain();
-  while (both.client->stories + both.server->stories > 0 || !both.client->pods[0]->pool.empty())
-    co_await Sleep(5);
-}
-
 Task<void> goes_elsewhere(World& world, std::string reason) {
   log::set_filter(*log::Filter::parse("debug"));
   std::string answer;
-  co_await exchange(world, world.call(), answer);
+  bool clean = false;
+  co_await request(world.both, world.call(), "hello", answer, clean);
   co_await shut_down(world.both);
   log::set_filter({});
   CHECK(answer == "hello");
@@ -98,7 +65,8 @@ Task<void> goes_elsewhere(World& world, std::string reason) {
 
 Task<void> fails(World& world, Captured call, std::string error, size_t attempts) {
   std::string answer;
-  co_await exchange(world, std::move(call), answer);
+  bool clean = false;
+  co_await request(world.both, std::move(call), "hello", answer, clean);
   co_await shut_down(world.both);
   CHECK(answer.empty());
   INFO(world.both.ended("outbound"));

@@ -206,18 +206,11 @@ class Echo:
             del owed[self.stream]
 
 
-class HboneServer:
-    """Terminates HBONE on a listening socket, records every CONNECT's headers and echoes its bytes.
+class TlsServer:
+    """Accepts HBONE connections on a listening socket, each on a thread of its own, until close()."""
 
-    answer(headers) → the response's header list; None means 200 and echo. `connects`: (headers, peer certificate);
-    `goaways`: those of clients.
-    """
-
-    def __init__(self, listener, context, answer=None):
-        self.listener, self.context, self.answer = listener, context, answer
-        self.connects, self.settings, self.failures, self.goaways = [], [], [], []
-        self._changed = threading.Condition()
-        self._accepted = []
+    def __init__(self, listener, context):
+        self.listener, self.context, self._accepted = listener, context, []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -232,14 +225,47 @@ class HboneServer:
         try:
             tls = secure(sock, self.context, server_side=True, timeout=None)
             self._accepted.append(tls)
-            self._converse(Connection(tls, client=False), tls.getpeercert())
+            self.converse(tls, Connection(tls, client=False))
         except (OSError, EOFError) as error:
-            with self._changed:
-                self.failures.append(error)
-                self._changed.notify_all()
+            self.failed(error)
 
-    def _converse(self, connection, certificate):
-        seen, owed = False, {}
+    def converse(self, tls, connection):
+        """Until the connection ends."""
+        raise NotImplementedError
+
+    def failed(self, error):
+        """A connection ended like this; the tests see at its other end what became of it."""
+
+    def close(self):
+        """Ends the listener and every connection: a pool must not find this server again behind the next one."""
+        for each in (self.listener, *self._accepted):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.listener.close()
+
+
+class HboneServer(TlsServer):
+    """Terminates HBONE on a listening socket, records every CONNECT's headers and echoes its bytes.
+
+    answer(headers) → the response's header list; None means 200 and echo. `connects`: (headers, peer certificate);
+    `goaways`: those of clients.
+    """
+
+    def __init__(self, listener, context, answer=None):
+        self.answer = answer
+        self.connects, self.settings, self.failures, self.goaways = [], [], [], []
+        self._changed = threading.Condition()
+        super().__init__(listener, context)
+
+    def failed(self, error):
+        with self._changed:
+            self.failures.append(error)
+            self._changed.notify_all()
+
+    def converse(self, tls, connection):
+        seen, owed, certificate = False, {}, tls.getpeercert()
         while connection.pump():
             if connection.peer_settings and not seen:
                 self.settings.append(connection.peer_settings)
@@ -288,15 +314,6 @@ class HboneServer:
         with self._changed:
             assert self._changed.wait_for(lambda: self.goaways, timeout), "no GOAWAY"
             return self.goaways[0]
-
-    def close(self):
-        """Ends the listener and every connection: a pool must not find this server again behind the next one."""
-        for each in (self.listener, *self._accepted):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.listener.close()
 
 
 def main():

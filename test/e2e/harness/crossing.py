@@ -3,40 +3,22 @@
 what runs inside is somebody else's TLS."""
 import select
 import socket
-import threading
 
 import h2.events
 
-from hbone_client import Connection, secure
+from hbone_client import TlsServer
 
 
-class EastWest:
+class EastWest(TlsServer):
     """Serves port 15008 of `pod`. target: (address, port). `connects`: the headers of every CONNECT; `answer`: their
     status."""
 
     def __init__(self, pod, context, target):
-        self.pod, self.context, self.target, self.answer = pod, context, target, "200"
-        self.connects, self._open = [], []
-        self.listener = pod.listen(15008)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.pod, self.target, self.answer, self.connects = pod, target, "200", []
+        super().__init__(pod.listen(15008), context)
 
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock):
-        try:
-            tls = secure(sock, self.context, server_side=True, timeout=None)
-            self._open.append(tls)
-            self._carry(tls, Connection(tls, client=False), {})
-        except (OSError, EOFError):
-            return  # the tests see at the other ends what became of it
-
-    def _carry(self, tls, connection, ways):
+    def converse(self, tls, connection):
+        ways = {}
         while True:
             ready = [tls] if tls.pending() else select.select([tls, *ways.values()], [], [])[0]
             if tls in ready:
@@ -74,11 +56,3 @@ class EastWest:
         elif data == b"":
             connection.h2.end_stream(stream)
             ways.pop(stream).close()
-
-    def close(self):
-        for each in (self.listener, *self._open):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.listener.close()
