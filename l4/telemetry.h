@@ -11,29 +11,14 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "config/model.h"
 #include "core/ip.h"
 #include "core/list.h"
 #include "core/metrics.h"
 #include "core/relay.h"
 #include "core/result.h"
-#include "hbone/connect.h"
+#include "l4/flow.h"
 
 namespace ambientd::l4 {
-
-enum class Direction : uint8_t { outbound, inbound };
-
-// A connection as it is reported.
-struct Flow {
-  Direction direction = Direction::outbound;
-  config::WorkloadPtr source, destination;       // null: not of the mesh, as far as we know
-  hbone::Baggage baggage;                        // what the peer says of itself; counts when that is null
-  config::ServicePtr service;                    // the service that was meant
-  std::string source_identity, target_identity;  // URIs, when mutual TLS has proved them
-  bool mutual_tls = false;
-  SockAddr from, to;      // inbound HBONE: the two ends of the connection that carries it
-  std::string authority;  // of the CONNECT; empty: no HBONE
-};
 
 // What connections between the same two ends for the same service share, however many there are: their ends
 // and their series, looked up once.
@@ -41,9 +26,6 @@ struct Traffic {
   Flow ends;  // without addresses and authority
   metrics::Counter opened, closed, received, sent;
 };
-
-// The label set of all traffic metrics, in exposition order. `flag` is response_flag() of l4/outcome.h.
-metrics::Labels traffic_labels(const Flow& flow, std::string_view flag);
 
 // The families, registered once by whoever owns the registry.
 struct TrafficMetrics {

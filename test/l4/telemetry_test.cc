@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l4/telemetry.h"
 
+#include "l4/labels.h"
+
 #include <fstream>
 #include <regex>
 
