@@ -280,4 +280,23 @@ std::string help_text() {
   return app.help();
 }
 
+Status runnable(const Options& options) {
+  if (options.config.empty() == options.local_xds.empty()) {
+    if (!options.config.empty())
+      return fail(Errc::invalid, "LOCAL_XDS and --config exclude each other: use one");
+    return fail(Errc::invalid,
+                "no configuration: name a file or directory with --config (see ambientd --help)");
+  }
+  if (options.mode == Mode::waypoint && !options.workload) {
+    return fail(Errc::invalid, "a waypoint has to know who it is: --workload namespace/name/service-account");
+  }
+  if (options.mode == Mode::ztunnel && options.pods.empty() && !options.workload) {
+    return fail(
+        Errc::invalid,
+        "no pod to serve: --pod namespace/name/service-account=/run/netns/X (repeatable), or --workload "
+        "namespace/name/service-account for the network namespace this process runs in");
+  }
+  return {};
+}
+
 }  // namespace ambientd

@@ -21,6 +21,9 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // the flag and what is wrong with it.
 Result<Options> parse_flags(std::span<const char* const> arguments, const Environment& environment);
 
+// Whether a proxy can be started with them. Error: invalid, with what to add.
+Status runnable(const Options& options);
+
 // What `--help` prints.
 std::string help_text();
 

@@ -20,7 +20,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/metrics.h"
-#include "core/revocation.h"
+#include "core/revocation_watch.h"
 #include "core/signals.h"
 #include "core/version.h"
 #include "core/workers.h"
@@ -72,11 +72,6 @@ Result<std::unique_ptr<Signer>> make_signer(const Options& options) {
   return local_ca_signer(demo->cert_file, demo->key_file, options.secret_ttl);
 }
 
-Result<std::unique_ptr<RevocationFile>> open_revocations(const Options& options) {
-  if (options.crl_path.empty()) return nullptr;
-  return RevocationFile::open(options.crl_path);
-}
-
 // Either proxy, as the rest of the program sees it.
 struct Proxy {
   std::function<Status()> start;
@@ -99,7 +94,8 @@ Proxy as_proxy(std::shared_ptr<Mode> mode) {
 
 class Process {
  public:
-  Process(const Options& options, std::unique_ptr<Signer> signer, std::unique_ptr<RevocationFile> revocations)
+  Process(const Options& options, std::unique_ptr<Signer> signer,
+          std::unique_ptr<RevocationWatch> revocations)
       : options_(options),
         workers_(options.workers),
         registry_(options.workers + 1),
@@ -107,8 +103,7 @@ class Process {
         certificates_(std::move(signer), certificate_events(), tls_rules()),
         admin_(options.mode, registry_, options.log_filter, admin_sources()),
         tick_([this] { tick(); }),
-        expire_([this] { expire(); }),
-        look_([this] { look_at_revocations(); }) {
+        expire_([this] { expire(); }) {
     metrics::add_process_gauges(registry_);
     if (options_.mode == Mode::ztunnel) {
       auto mode =
@@ -147,8 +142,7 @@ class Process {
     signals_ = std::make_unique<Signals>([this](int signal) { on_signal(signal); });
     tick();
     expire();
-    if (revocations_) say_revocations("revocation lists loaded");
-    look_at_revocations();
+    revocations_->start([this] { proxy_.revocations_changed(); });
     return open_source();
   }
 
@@ -187,26 +181,8 @@ class Process {
   }
 
   TlsRules tls_rules() const {
-    return {.tls12 = options_.tls12,
-            .post_quantum = options_.post_quantum,
-            .revocations = revocations_ ? revocations_->lists() : nullptr};
-  }
-
-  void look_at_revocations() {
-    if (ending_ || !revocations_) return;
-    Result<bool> changed = revocations_->refresh();
-    if (!changed) log::error("identity", changed.error().detail);
-    if (changed && *changed) {
-      say_revocations("revocation lists reloaded");
-      proxy_.revocations_changed();
-    }
-    main_.set_timer(look_, 1000);
-  }
-
-  void say_revocations(std::string_view what) {
-    RevocationListsPtr now = revocations_->lists()->current();
-    log::info("identity", what,
-              {{"path", options_.crl_path}, {"lists", now->size()}, {"revoked", now->revoked()}});
+    return {
+        .tls12 = options_.tls12, .post_quantum = options_.post_quantum, .revocations = revocations_->lists()};
   }
 
   void expire() {
@@ -302,7 +278,7 @@ class Process {
     co_await admin_.stop();
     tick_.cancel();
     expire_.cancel();
-    look_.cancel();
+    revocations_->stop();
     main_.stop();
   }
 
@@ -310,7 +286,7 @@ class Process {
   Loop main_;
   Workers workers_;
   metrics::Registry registry_;
-  std::unique_ptr<RevocationFile> revocations_;  // null: none are checked
+  std::unique_ptr<RevocationWatch> revocations_;
   Certificates certificates_;
   Proxy proxy_;
   std::function<std::vector<l4::PodView>()> connections_;
@@ -318,29 +294,10 @@ class Process {
   AdminPorts admin_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<config::FileSource> source_;
-  Timer tick_, expire_, look_;
+  Timer tick_, expire_;
   bool configured_ = false, ending_ = false;
   int exit_ = 0;
 };
-
-Status runnable(const Options& options) {
-  if (options.config.empty() == options.local_xds.empty()) {
-    if (!options.config.empty())
-      return fail(Errc::invalid, "LOCAL_XDS and --config exclude each other: use one");
-    return fail(Errc::invalid,
-                "no configuration: name a file or directory with --config (see ambientd --help)");
-  }
-  if (options.mode == Mode::waypoint && !options.workload) {
-    return fail(Errc::invalid, "a waypoint has to know who it is: --workload namespace/name/service-account");
-  }
-  if (options.mode == Mode::ztunnel && options.pods.empty() && !options.workload) {
-    return fail(
-        Errc::invalid,
-        "no pod to serve: --pod namespace/name/service-account=/run/netns/X (repeatable), or --workload "
-        "namespace/name/service-account for the network namespace this process runs in");
-  }
-  return {};
-}
 
 int run(const Options& options) {
   Status can = runnable(options);
@@ -351,7 +308,7 @@ int run(const Options& options) {
   log::start(options.log_json ? log::Shape::json : log::Shape::plain, options.log_filter);
   int status = 1;
   Result<std::unique_ptr<Signer>> signer = make_signer(options);
-  Result<std::unique_ptr<RevocationFile>> revocations = open_revocations(options);
+  Result<std::unique_ptr<RevocationWatch>> revocations = RevocationWatch::open(options.crl_path);
   if (!signer) {
     complain(signer.error());
   } else if (!revocations) {
