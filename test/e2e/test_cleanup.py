@@ -12,7 +12,8 @@ from harness.process import ROOT, Process
 from harness.topology import free_of
 
 MAKER = """
-import sys; sys.path.insert(0, {here!r})
+import signal, sys; sys.path.insert(0, {here!r})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from harness.netns import Guardian
 from harness.topology import Topology
 topology = Topology(Guardian(), "t-")

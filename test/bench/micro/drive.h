@@ -3,8 +3,6 @@
 // call.
 #pragma once
 
-#include <uv.h>
-
 #include <cstdlib>
 #include <string>
 
@@ -16,7 +14,7 @@ namespace ambientd::bench {
 
 inline Task<void> then_return(Task<void> story, Loop& loop) {
   co_await story;
-  uv_stop(loop.uv());
+  loop.stop();
 }
 
 // Returns when `story` has ended; the loop and what else lives on it go on at the next call.
