@@ -56,6 +56,7 @@ struct Snapshot::Index {
   ByText<std::vector<AuthorizationPtr>> of_namespace;
   ByText<AuthorizationPtr> by_policy_key;
   ByText<std::map<uint16_t, HttpRoutes>> routes;
+  ByText<std::map<uint16_t, TcpRoutes>> tcp_routes;
   ByText<std::vector<L7PolicyPtr>> service_policies, gateway_policies;
   std::vector<L7PolicyPtr> class_policies;
   Attached<policy::JwtRulePtr> jwt_rules;
@@ -129,6 +130,7 @@ std::shared_ptr<const Snapshot> Snapshot::build(Mesh mesh) {
     for (auto& [key, value] : from) to.emplace(key, std::move(value));
   };
   move_all(mesh.routes, index->routes);
+  move_all(mesh.tcp_routes, index->tcp_routes);
   move_all(mesh.service_policies, index->service_policies);
   move_all(mesh.gateway_policies, index->gateway_policies);
   index->class_policies = std::move(mesh.waypoint_class_policies);
@@ -202,6 +204,11 @@ std::vector<AuthorizationPtr> Snapshot::policies_for(const Workload& workload,
 
 const HttpRoutes* Snapshot::routes(std::string_view service_key, uint16_t service_port) const {
   const std::map<uint16_t, HttpRoutes>* ports = find(index_->routes, service_key);
+  return ports ? find(*ports, service_port) : nullptr;
+}
+
+const TcpRoutes* Snapshot::tcp_routes(std::string_view service_key, uint16_t service_port) const {
+  const std::map<uint16_t, TcpRoutes>* ports = find(index_->tcp_routes, service_key);
   return ports ? find(*ports, service_port) : nullptr;
 }
 

@@ -50,6 +50,7 @@ struct Mesh {
   std::vector<Service> services;
   std::vector<policy::Authorization> policies;
   std::map<std::string, std::map<uint16_t, HttpRoutes>> routes;      // service key → service port → routes
+  std::map<std::string, std::map<uint16_t, TcpRoutes>> tcp_routes;   // the same
   std::map<std::string, std::vector<L7PolicyPtr>> service_policies;  // service key → attached policies
   std::map<std::string, std::vector<L7PolicyPtr>> gateway_policies;  // "ns/gateway name" → attached policies
   std::vector<L7PolicyPtr> waypoint_class_policies;  // attached to GatewayClass istio-waypoint
@@ -92,6 +93,7 @@ class Snapshot {
                                              std::vector<std::string>* unknown) const;
 
   const HttpRoutes* routes(std::string_view service_key, uint16_t service_port) const;  // null: default route
+  const TcpRoutes* tcp_routes(std::string_view service_key, uint16_t service_port) const;  // null: none
   // L7 policies on a service reached through `gateway` ("ns/name"): class, gateway, service-attached
   // together.
   std::vector<L7PolicyPtr> l7_policies(std::string_view service_key, std::string_view gateway) const;

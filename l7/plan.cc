@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l7/plan.h"
 
-#include "config/balance.h"
 #include "l7/request_headers.h"
 #include "policy/l7_authorization.h"
 
@@ -49,39 +48,6 @@ policy::L7Verdict judge_request(const View& view, const Tunnel& tunnel, const Re
   return policy::judge(policies, what);
 }
 
-// Two picks, of which the less busy one counts (P2C).
-std::optional<config::Choice> choose(const View& view, const config::Service& service, uint16_t port,
-                                     const Dice& dice, const LoadOf& load) {
-  const config::Workload& self = *view.self->workload;
-  auto pick = [&](uint64_t random) {
-    return config::balance(*view.snapshot, service, port, self, config::Purpose::traffic, random);
-  };
-  std::optional<config::Choice> first = pick(dice.first);
-  std::optional<config::Choice> second = first ? pick(dice.second) : std::nullopt;
-  if (!second || second->workload == first->workload) return first;
-  return load(*second->workload) < load(*first->workload) ? second : first;
-}
-
-// Where the chosen endpoint of plan.service listens, and how it is reached.
-bool locate(const View& view, const Tunnel& tunnel, const Dice& dice, const LoadOf& load, Plan& plan) {
-  std::optional<config::Choice> choice = choose(view, *plan.service, plan.service_port, dice, load);
-  // An address of another network is somebody else's in this one.
-  if (!choice || choice->workload->network != view.self->workload->network) return false;
-  Result<Ip> ip =
-      config::destination_ip(*choice->workload, tunnel.target.destination.ip, plan.service->ip_families);
-  if (!ip) return false;
-  plan.to.address = {*ip, choice->port};
-  plan.endpoint = std::move(choice->workload);
-  if (plan.endpoint->protocol == config::Tunnel::hbone) plan.to.identity = plan.endpoint->identity();
-  return true;
-}
-
-void locate_direct(const Tunnel& tunnel, Plan& plan) {
-  plan.to.address = tunnel.target.destination;
-  plan.endpoint = tunnel.target.workload;
-  if (plan.endpoint->protocol == config::Tunnel::hbone) plan.to.identity = plan.endpoint->identity();
-}
-
 Protocol protocol_of(const Plan& plan, const Request& request) {
   auto port = plan.service->ports.find(plan.service_port);
   if (port == plan.service->ports.end()) return Protocol::http1;
@@ -127,23 +93,32 @@ std::optional<Cause> route(const View& view, Request& request, uint64_t random, 
 }  // namespace
 
 std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, Request& request,
-                                          const Dice& dice, const LoadOf& load,
-                                          const policy::VerifiedToken* token) {
+                                          const Dice& dice, const policy::VerifiedToken* token) {
   if (!view.self) return refuse(Cause::no_healthy_upstream);
   policy::L7Verdict verdict = judge_request(view, tunnel, request, token);
   if (!verdict.allow) return refuse(Cause::denied, {.details = std::move(verdict.details)});
   Plan plan;
-  if (!tunnel.target.service) {
-    locate_direct(tunnel, plan);
-    plan.protocol = request.protocol;
-    return plan;
-  }
+  plan.protocol = request.protocol;
+  if (!tunnel.target.service) return plan;
   plan.service = tunnel.target.service;
   plan.service_port = tunnel.target.destination.port;
   if (std::optional<Cause> cause = route(view, request, dice.backend, plan)) return refuse(*cause);
-  if (!locate(view, tunnel, dice, load, plan)) return refuse(Cause::no_healthy_upstream);
   plan.protocol = protocol_of(plan, request);
   return plan;
+}
+
+bool place_plan(const View& view, const Tunnel& tunnel, const Picking& picking, Plan& plan) {
+  const SockAddr& wanted = tunnel.target.destination;
+  std::optional<Placement> placement;
+  if (!plan.service) {
+    placement = place_direct(wanted, tunnel.target.workload);
+  } else if (view.self) {
+    placement = place(view, *plan.service, plan.service_port, wanted.ip, picking);
+  }
+  if (!placement) return false;
+  plan.to = std::move(placement->to);
+  plan.endpoint = std::move(placement->endpoint);
+  return true;
 }
 
 std::expected<Plan, Refusal> plan_connection(const View& view, const Tunnel& tunnel, const Dice& dice,
@@ -154,13 +129,9 @@ std::expected<Plan, Refusal> plan_connection(const View& view, const Tunnel& tun
   policy::L7Verdict verdict = policy::judge(policies_of(view, tunnel), what);
   if (!verdict.allow) return refuse(Cause::denied, {.details = std::move(verdict.details)});
   Plan plan;
-  if (!tunnel.target.service) {
-    locate_direct(tunnel, plan);
-    return plan;
-  }
   plan.service = tunnel.target.service;
   plan.service_port = tunnel.target.destination.port;
-  if (!locate(view, tunnel, dice, load, plan)) return refuse(Cause::no_healthy_upstream);
+  if (!place_plan(view, tunnel, {dice, load}, plan)) return refuse(Cause::no_healthy_upstream);
   return plan;
 }
 

@@ -109,6 +109,7 @@ Task<void> Proxy::handle(ServerExchange& client) {
   if (!admitted) token = std::unexpected(std::move(admitted.error()));
   if (token && checks_tokens()) token = co_await believe(client);
   std::expected<Plan, Refusal> planned = plan(client.request, std::move(token));
+  if (planned && !place(*planned)) planned = std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
   if (planned) {
     record.planned(*planned);
     co_await forward(client, std::move(*planned), record);
@@ -154,9 +155,12 @@ Task<Proxy::Believed> Proxy::believe(ServerExchange& client) {
 
 std::expected<Plan, Refusal> Proxy::plan(Request& request, Believed token) {
   if (!token) return std::unexpected(std::move(token.error()));
-  return plan_request(
-      *worker_.view, tunnel_, request, worker_.roll(),
-      [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); }, token->get());
+  return plan_request(*worker_.view, tunnel_, request, worker_.roll(), token->get());
+}
+
+bool Proxy::place(Plan& plan) {
+  LoadOf load = [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); };
+  return place_plan(*worker_.view, tunnel_, {worker_.roll(), load}, plan);
 }
 
 Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {

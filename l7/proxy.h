@@ -27,6 +27,7 @@ class Proxy final : public Handler {
   bool checks_tokens() const;
   Task<Believed> believe(ServerExchange& client);
   std::expected<Plan, Refusal> plan(Request& request, Believed token);
+  bool place(Plan& plan);
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
   Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, bool retry, Record& record);
   Task<Result<Response>> next_answer(ServerExchange& client, ClientExchange& upstream);

@@ -17,12 +17,38 @@ std::optional<std::string_view> member(const Request& request, std::string_view 
   return {};
 }
 
-bool matches(const config::NamedMatch& match, std::optional<std::string_view> value) {
-  if (!value) return false;
-  return match.regex ? match.regex->full_match(*value) : *value == match.value;
+bool is_equal(std::string_view a, std::string_view b, bool ignore_case) {
+  return ignore_case ? equals_ignore_case(a, b) : a == b;
+}
+
+bool begins(std::string_view text, std::string_view prefix, bool ignore_case) {
+  return text.size() >= prefix.size() && is_equal(text.substr(0, prefix.size()), prefix, ignore_case);
+}
+
+bool allows(const std::optional<config::StringMatch>& match, std::string_view value) {
+  return !match || matches(*match, value);
+}
+
+bool allows(const config::NamedMatch& match, std::optional<std::string_view> value) {
+  if (match.inverted) return !matches(match.text, value.value_or(""));
+  return value && matches(match.text, *value);
 }
 
 }  // namespace
+
+bool matches(const config::StringMatch& match, std::string_view text) {
+  switch (match.kind) {
+    case config::StringMatch::Kind::exact:
+      return is_equal(text, match.value, match.ignore_case);
+    case config::StringMatch::Kind::prefix:
+      return begins(text, match.value, match.ignore_case);
+    case config::StringMatch::Kind::regex:
+      return match.regex && match.regex->full_match(text);
+    case config::StringMatch::Kind::present:
+      return true;
+  }
+  return false;
+}
 
 std::optional<std::string_view> RouteSubject::field(std::string_view name) {
   if (std::optional<std::string_view> found = member(request_, name)) return found;
@@ -64,7 +90,9 @@ std::string_view prefix_elements(std::string_view prefix) {
 bool matches(const config::PathMatch& match, std::string_view path) {
   switch (match.kind) {
     case config::PathMatch::Kind::exact:
-      return path == match.value;
+      return is_equal(path, match.value, match.ignore_case);
+    case config::PathMatch::Kind::raw_prefix:
+      return begins(path, match.value, match.ignore_case);
     case config::PathMatch::Kind::prefix: {
       std::string_view prefix = prefix_elements(match.value);
       if (prefix.empty()) return true;
@@ -77,12 +105,12 @@ bool matches(const config::PathMatch& match, std::string_view path) {
 }
 
 bool matches(const config::RouteMatch& match, RouteSubject& subject) {
-  if (!match.method.empty() && match.method != subject.method()) return false;
-  return matches(match.path, subject.path()) &&
+  return allows(match.method, subject.method()) && allows(match.scheme, subject.scheme()) &&
+         allows(match.authority, subject.authority()) && matches(match.path, subject.path()) &&
          std::ranges::all_of(match.headers,
-                             [&](const auto& m) { return matches(m, subject.field(m.name)); }) &&
+                             [&](const auto& m) { return allows(m, subject.field(m.name)); }) &&
          std::ranges::all_of(match.query,
-                             [&](const auto& m) { return matches(m, subject.parameter(m.name)); });
+                             [&](const auto& m) { return allows(m, subject.parameter(m.name)); });
 }
 
 }  // namespace ambientd::l7

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One match of an HTTPRoute against one request (contract/waypoint.md §2.1). A RouteSubject is the request as
-// rules look at it; what has to be taken apart for that is taken apart once, however many rules look.
+// One match of a route against one request (contract/waypoint.md §2.1, §2.2). A RouteSubject is the request
+// as rules look at it; what has to be taken apart for that is taken apart once, however many rules look.
 #pragma once
 
 #include <optional>
@@ -18,6 +18,8 @@ class RouteSubject {
   explicit RouteSubject(const Request& request) : request_(request) {}  // the request outlives it
 
   std::string_view method() const { return request_.method; }
+  std::string_view scheme() const { return request_.scheme; }
+  std::string_view authority() const { return request_.authority; }
   std::string_view path() const { return request_.path_only(); }
   // By lower-case name; several lines joined with a comma. Valid until the next call.
   std::optional<std::string_view> field(std::string_view name);
@@ -32,6 +34,7 @@ class RouteSubject {
   std::optional<Parameters> parameters_;
 };
 
+bool matches(const config::StringMatch& match, std::string_view text);
 bool matches(const config::PathMatch& match, std::string_view path);
 bool matches(const config::RouteMatch& match, RouteSubject& subject);
 

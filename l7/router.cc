@@ -50,13 +50,14 @@ RouteTable::RouteTable(config::HttpRoutes routes) : routes_(std::move(routes)), 
     const config::PathMatch& path = routes_.rules[rank].match.path;
     switch (path.kind) {
       case config::PathMatch::Kind::exact:
-        exact_[path.value].push_back(rank);
+        (path.ignore_case ? others_ : exact_[path.value]).push_back(rank);
         break;
       case config::PathMatch::Kind::prefix:
         add_prefix(prefix_elements(path.value), rank);
         break;
       case config::PathMatch::Kind::regex:
-        regexes_.push_back(rank);
+      case config::PathMatch::Kind::raw_prefix:
+        others_.push_back(rank);
         break;
     }
   }
@@ -75,9 +76,9 @@ void RouteTable::add_prefix(std::string_view prefix, uint32_t rank) {
 }
 
 // Every rule whose path may fit is in one of these. The likely winners come first: exact, longest prefix,
-// regexes.
+// others.
 std::vector<const RouteTable::Ranks*> RouteTable::candidates(std::string_view path) const {
-  std::vector<const Ranks*> out{&regexes_, &prefixes_[0].rules};
+  std::vector<const Ranks*> out{&others_, &prefixes_[0].rules};
   uint32_t at = 0;
   std::string_view element;
   for (Elements elements(path); elements.next(element);) {

@@ -60,7 +60,7 @@ class RouteTable {
   config::HttpRoutes routes_;
   std::unordered_map<std::string, Ranks, Hash, std::equal_to<>> exact_;
   std::vector<Node> prefixes_;  // a trie of segments; [0] is `/`
-  Ranks regexes_;
+  Ranks others_;                // regexes, and what no index can find: looked at for every request
 };
 using RouteTablePtr = std::shared_ptr<const RouteTable>;
 

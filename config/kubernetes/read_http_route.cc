@@ -68,9 +68,11 @@ std::vector<NamedMatch> read_named(const Field& list, bool headers) {
     NamedMatch match;
     Field name = field.need("name");
     match.name = headers && name ? read_header_name(name) : name.text();
-    match.value = field.need("value").text();
-    bool regex = field["type"].choice<bool>({{"Exact", false}, {"RegularExpression", true}}, false);
-    if (regex) match.regex = read_regex(field["value"], match.value);
+    using Kind = StringMatch::Kind;
+    match.text.value = field.need("value").text();
+    match.text.kind =
+        field["type"].choice<Kind>({{"Exact", Kind::exact}, {"RegularExpression", Kind::regex}}, Kind::exact);
+    if (match.text.kind == Kind::regex) match.text.regex = read_regex(field["value"], match.text.value);
     if (std::ranges::find(out, match.name, &NamedMatch::name) == out.end()) out.push_back(std::move(match));
   }
   return out;
@@ -79,8 +81,10 @@ std::vector<NamedMatch> read_named(const Field& list, bool headers) {
 RouteMatch read_match(const Field& field) {
   RouteMatch out;
   out.path = read_path(field["path"]);
-  out.method = field["method"].text();
-  if (!out.method.empty() && !is_token(out.method)) field["method"].error("must be an HTTP method");
+  if (Field method = field["method"]) {
+    out.method = StringMatch{.value = method.text(), .regex = {}};
+    if (!is_token(out.method->value)) method.error("must be an HTTP method");
+  }
   out.headers = read_named(field["headers"], true);
   out.query = read_named(field["queryParams"], false);
   return out;

@@ -24,6 +24,7 @@ int path_rank(PathMatch::Kind kind) {
     case PathMatch::Kind::exact:
       return 0;
     case PathMatch::Kind::prefix:
+    case PathMatch::Kind::raw_prefix:
       return 1;
     case PathMatch::Kind::regex:
       return 2;
@@ -36,7 +37,7 @@ auto precedence(const Ranked& r) {
   const RouteMatch& match = r.made.match;
   const Meta& meta = r.route->meta;
   auto most = [](size_t n) { return -static_cast<int64_t>(n); };
-  return std::tuple(path_rank(match.path.kind), most(match.path.value.size()), match.method.empty(),
+  return std::tuple(path_rank(match.path.kind), most(match.path.value.size()), !match.method,
                     most(match.headers.size()), most(match.query.size()), std::string_view(meta.created),
                     std::string_view(meta.ns), std::string_view(meta.name), r.rule, r.match);
 }

@@ -16,8 +16,6 @@ policy::Authorization only_policy(std::string_view text) {
   return mesh.policies[0];
 }
 
-using policy::StringMatch;
-
 }  // namespace
 
 TEST_CASE("where a policy stands decides what it is for") {
@@ -38,12 +36,12 @@ TEST_CASE("where a policy stands decides what it is for") {
 TEST_CASE("a string is exact, a prefix, a suffix or anything at all") {
   struct Case {
     const char* text;
-    StringMatch wanted;
+    policy::StringMatch wanted;
   };
-  const Case cases[] = {{"abc", {StringMatch::Kind::exact, "abc"}},
-                        {"abc*", {StringMatch::Kind::prefix, "abc"}},
-                        {"*abc", {StringMatch::Kind::suffix, "abc"}},
-                        {"*", {StringMatch::Kind::presence, ""}}};
+  const Case cases[] = {{"abc", {policy::StringMatch::Kind::exact, "abc"}},
+                        {"abc*", {policy::StringMatch::Kind::prefix, "abc"}},
+                        {"*abc", {policy::StringMatch::Kind::suffix, "abc"}},
+                        {"*", {policy::StringMatch::Kind::presence, ""}}};
   for (const Case& c : cases) {
     policy::Authorization made = only_policy(
         policy_text(fmt::format("rules: [{{from: [{{source: {{principals: ['{}']}}}}]}}]", c.text)));
@@ -150,7 +148,8 @@ TEST_CASE("everything an L7 rule may say is understood") {
   const policy::L7Rule& rule = made.rules.at(0);
   CHECK(rule.from.at(0).remote_ip_blocks.not_values.size() == 1);
   CHECK(rule.to.at(0).methods.not_values.size() == 1);
-  CHECK(rule.to.at(0).paths.values.at(0) == StringMatch{StringMatch::Kind::exact, "/a/{*}/b"});
+  CHECK(rule.to.at(0).paths.values.at(0) ==
+        policy::StringMatch{policy::StringMatch::Kind::exact, "/a/{*}/b"});
   CHECK(rule.when.at(0).path == std::vector<std::string>{"a", "b"});
   CHECK(rule.when.at(1).path == std::vector<std::string>{"x-a"});
   CHECK(rule.when.at(2).cidrs.values.size() == 1);

@@ -11,10 +11,13 @@ using namespace ambientd::l7;
 using config::PathMatch;
 using config::Regex;
 using config::RouteRule;
+using config::StringMatch;
 
 namespace {
 
 using Kind = PathMatch::Kind;
+
+StringMatch text(std::string value) { return {.value = std::move(value), .regex = {}}; }
 
 RouteRule rule(std::string name, Kind kind, std::string path) {
   RouteRule out;
@@ -69,9 +72,10 @@ TEST_CASE("a path is matched without its query, prefixes by element") {
 
 TEST_CASE("method, fields and parameters must all match") {
   RouteRule wanted = rule("r", Kind::prefix, "/");
-  wanted.match.method = "POST";
-  wanted.match.headers = {{"x-user", "ann", {}}, {"x-n", "", Regex::compile("[0-9]+")}};
-  wanted.match.query = {{"v", "2", {}}};
+  wanted.match.method = text("POST");
+  wanted.match.headers = {{"x-user", text("ann")},
+                          {"x-n", {.kind = StringMatch::Kind::regex, .regex = Regex::compile("[0-9]+")}}};
+  wanted.match.query = {{"v", text("2")}};
   Request request = get("/a?v=2&w=3");
   request.method = "POST";
   request.fields = {{"x-user", "ann"}, {"x-n", "17"}};
@@ -93,8 +97,8 @@ TEST_CASE("method, fields and parameters must all match") {
 
 TEST_CASE("a field in several lines is matched as one value") {
   RouteRule joined = rule("r", Kind::prefix, "/"), first = joined;
-  joined.match.headers = {{"x-user", "ann,bob", {}}};
-  first.match.headers = {{"x-user", "ann", {}}};
+  joined.match.headers = {{"x-user", text("ann,bob")}};
+  first.match.headers = {{"x-user", text("ann")}};
   Request request = get("/");
   request.fields = {{"x-user", "ann"}, {"x-other", "1"}, {"x-user", "bob"}};
   CHECK(takes(joined, request));
@@ -109,9 +113,9 @@ TEST_CASE("pseudo names mean the request line and the host") {
                                                                       {":path", "/a?b"}}) {
     CAPTURE(name);
     RouteRule wanted = rule("r", Kind::prefix, "/");
-    wanted.match.headers = {{name, value, {}}};
+    wanted.match.headers = {{name, text(value)}};
     CHECK(takes(wanted, get("/a?b")));
-    wanted.match.headers[0].value += "x";
+    wanted.match.headers[0].text.value += "x";
     CHECK(!takes(wanted, get("/a?b")));
   }
 }
@@ -133,7 +137,7 @@ TEST_CASE("parameters are decoded and the first of a name counts") {
                                          {"b&&a=1", "a", "1", true}}) {
     CAPTURE(c.query);
     RouteRule wanted = rule("r", Kind::prefix, "/");
-    wanted.match.query = {{c.name, c.value, {}}};
+    wanted.match.query = {{c.name, text(c.value)}};
     CHECK(takes(wanted, get("/?" + c.query)) == c.matches);
   }
 }
@@ -165,9 +169,9 @@ TEST_CASE("the index answers like the walk, on any table") {
     for (size_t i = below(40); i > 0; --i) {
       auto kind = static_cast<Kind>(below(3));
       RouteRule made = rule("r", kind, kind == Kind::regex ? regexes[below(regexes.size())] : any_path());
-      if (below(3) == 0) made.match.method = below(2) ? "GET" : "POST";
-      if (below(4) == 0) made.match.headers = {{"x-a", below(2) ? "1" : "2", {}}};
-      if (below(4) == 0) made.match.query = {{"q", below(2) ? "1" : "2", {}}};
+      if (below(3) == 0) made.match.method = text(below(2) ? "GET" : "POST");
+      if (below(4) == 0) made.match.headers = {{"x-a", text(below(2) ? "1" : "2")}};
+      if (below(4) == 0) made.match.query = {{"q", text(below(2) ? "1" : "2")}};
       routes.rules.push_back(std::move(made));
     }
     RouteTable index(routes);
