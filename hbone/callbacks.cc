@@ -54,7 +54,8 @@ struct Callbacks {
     // Its owner finished and went; or the session ended, and then nothing may look complete.
     if (!e && session(user).error_) return NGHTTP2_ERR_DEFERRED;
     if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);
-    size_t left = e->pending_left_;
+    const DataOffer& offer = session(user).offer_;
+    size_t left = offer.by == e ? offer.left : 0;
     const Slots& slots = session(user).slots_;
     size_t n =
         slots.filled ? std::min({left, length, slots.size}) : std::min({left, length, session(user).room()});
@@ -64,7 +65,7 @@ struct Callbacks {
     }
     if (left == 0 && e->finishing_) {
       e->end_framed_ = true;
-      return last_data(h2, id, e->our_trailers_, flags);
+      return last_data(h2, id, e->our_trailers(), flags);
     }
     if (left == 0) e->writer_.wake();  // the window opened
     return NGHTTP2_ERR_DEFERRED;
@@ -85,16 +86,17 @@ struct Callbacks {
     Exchange* e = exchange(h2, frame->hd.stream_id);
     Session& s = session(user);
     Buffer& batch = s.batch_;
-    if (!e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
+    DataOffer& offer = s.offer_;
+    if (!e || offer.by != e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
     batch.append(head, 9);
     if (s.slots_.filled) {
-      if (length != std::min(e->pending_left_, s.slots_.size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+      if (length != std::min(offer.left, s.slots_.size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
       batch.grow(length);
-      e->pending_left_ -= length;
+      offer.left -= length;
       return 0;
     }
-    size_t skip = total(e->pending_) - e->pending_left_;
-    for (const iovec& piece : e->pending_) {
+    size_t skip = total(offer.data) - offer.left;
+    for (const iovec& piece : offer.data) {
       if (skip >= piece.iov_len) {
         skip -= piece.iov_len;
         continue;
@@ -102,7 +104,7 @@ struct Callbacks {
       size_t n = std::min(length, piece.iov_len - skip);
       const auto* from = static_cast<const uint8_t*>(piece.iov_base) + skip;
       batch.append(from, n);
-      e->pending_left_ -= n;
+      offer.left -= n;
       length -= n;
       skip = 0;
       if (length == 0) break;
@@ -136,8 +138,8 @@ struct Callbacks {
       nghttp2_session_set_stream_user_data(h2, frame->hd.stream_id, fresh.get());
       s.arriving_.push_back(std::move(fresh));
     } else if (Exchange* e = exchange(h2, frame->hd.stream_id)) {
-      e->head_bytes_ = 0;
-      if (!e->final_head_) e->head_.clear();
+      e->heads().bytes = 0;
+      if (!e->final_head_) e->heads().head.clear();
     }
     return 0;
   }
@@ -147,9 +149,10 @@ struct Callbacks {
     Exchange* e = exchange(h2, frame->hd.stream_id);
     if (!e || frame->hd.type != NGHTTP2_HEADERS) return 0;
     const Limits& limits = session(user).limits_;
-    Headers& into = e->final_head_ ? e->trailers_ : e->head_;
-    e->head_bytes_ += name_size + value_size + 32;
-    if (e->head_bytes_ > limits.max_header_list || into.size() >= limits.max_fields) {
+    Exchange::Heads& heads = e->heads();
+    Headers& into = e->final_head_ ? heads.trailers : heads.head;
+    heads.bytes += name_size + value_size + 32;
+    if (heads.bytes > limits.max_header_list || into.size() >= limits.max_fields) {
       return refuse(h2, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
     }
     into.emplace_back(std::string(reinterpret_cast<const char*>(name), name_size),
@@ -196,10 +199,10 @@ struct Callbacks {
       s.arriving_.erase(mine);
       return;
     }
-    std::optional<std::string_view> status = find(e->head_, ":status");
+    std::optional<std::string_view> status = find(e->head(), ":status");
     e->final_head_ = !status || !status->starts_with('1') || *status == "101";
     e->fresh_head_ = true;
-    e->head_waiter_.wake();
+    e->heads().arrived.wake();
   }
 
   static int data(nghttp2_session* h2, uint8_t, int32_t id, const uint8_t* bytes, size_t n, void* user) {

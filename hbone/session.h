@@ -64,6 +64,13 @@ struct Slots {
   bool filled = false;  // they hold bytes that are being framed
 };
 
+// What an exchange wants to send, during the call in which nghttp2 may frame it.
+struct DataOffer {
+  const Exchange* by = nullptr;
+  std::span<const iovec> data{};  // empty: it lies in the slots
+  size_t left = 0;                // bytes not framed yet
+};
+
 // Counts that metrics read; one writer, the session's loop.
 struct SessionCounts {
   uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
@@ -112,12 +119,15 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   void end(Error error);
 
   bool frame();         // lets nghttp2 fill the batch; false: the session is broken
+  size_t frame_offer(const DataOffer& offer);  // how many bytes of it were left
   void mark_dirty();    // something is to be sent this turn
   size_t room() const;  // bytes of DATA the batch still takes
   std::span<const iovec> slots(size_t window);
   void wait_for_room(Exchange& exchange);
   void release_writers();
 
+  std::unique_ptr<Unread> take_unread();
+  void give_unread(std::unique_ptr<Unread> unread);
   void queued(Exchange& exchange, size_t n);    // n bytes arrived and wait
   void unqueued(Exchange& exchange, size_t n);  // n of them went on
   void credit_connection();
@@ -147,10 +157,12 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
 
   Buffer batch_;  // framed, not yet taken by the transport
   Slots slots_;   // at its end, while an exchange's bytes are read straight into it
+  DataOffer offer_;
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
   Scratch* home_ = nullptr;           // where fresh DATA lies
   std::vector<Exchange*> fresh_;      // exchanges that point there
+  std::vector<std::unique_ptr<Unread>> spare_unread_;  // go round between the exchanges that receive
   std::vector<Exchange*> want_room_;  // writers that wait for the batch
   List<Exchange> all_;
   std::vector<std::unique_ptr<Exchange>> arriving_;  // requests whose headers are still coming

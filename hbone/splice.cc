@@ -19,7 +19,7 @@ Next end(Exchange& tunnel) {
 }
 
 // One read into one or more frames.
-[[gnu::noinline]] Next step(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
+[[gnu::noinline]] Next read_into_frames(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
   if (!app.may_read()) return Next::wait_read;
   Status good = tunnel.sendable();
   if (!good) return give_up(app, tunnel, std::move(good.error()), status);
@@ -81,17 +81,15 @@ bool Exchange::may_send() {
 }
 
 Status Exchange::sendable() const {
-  if (error_ || !open_) return fail(error_.value_or(Error{Errc::reset, "stream closed"}));
+  if (error_) return fail(*error_);
+  if (!open_) return fail(Errc::reset, "stream closed");
   return {};
 }
 
 Status Exchange::fill(size_t n) {
-  pending_left_ = n;
   session_.slots_.filled = true;
-  nghttp2_session_resume_data(session_.h2_, id_);
-  session_.frame();
+  size_t left = session_.frame_offer({.by = this, .left = n});
   session_.slots_.filled = false;
-  size_t left = std::exchange(pending_left_, 0);
   session_.mark_dirty();
   if (left == 0) return {};
   Status why = sendable();
@@ -101,9 +99,9 @@ Status Exchange::fill(size_t n) {
 
 Task<Status> splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
   auto* tunnel = dynamic_cast<Exchange*>(&stream);
-  if (tunnel) tunnel->forget_head();
-  Task<Status> up = tunnel ? pump_by(step, app, *tunnel, sent) : pump(app, stream, sent);
-  return both_ways(std::move(up), pump(stream, app, received));
+  if (!tunnel) return both_ways<pump_once, pump_once>(app, stream, sent, received);
+  tunnel->forget_head();
+  return both_ways<read_into_frames, pump_once>(app, *tunnel, sent, received);
 }
 
 }  // namespace ambientd::hbone

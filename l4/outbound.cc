@@ -1,57 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l4/outbound.h"
 
-#include <fmt/format.h>
-
 #include "core/tcp_stream.h"
 #include "hbone/splice.h"
 #include "l4/baggage.h"
 #include "l4/failover.h"
 #include "l4/outcome.h"
+#include "l4/ports.h"
 #include "l4/spread.h"
 
 namespace ambientd::l4 {
 namespace {
-
-constexpr uint64_t kHangUpEveryMs = 100;  // between looks whether the application is still there
-
-// Ends a scope when the application is gone. It looks at a timer, because before the tunnel stands nobody may
-// read from the application (its bytes must wait), and most dials are over before the first look.
-class HangUp {
- public:
-  HangUp(const TcpStream& app, Scope& scope) : app_(app), scope_(scope), timer_([this] { look(); }) {
-    Loop::current().set_timer(timer_, kHangUpEveryMs);
-  }
-
- private:
-  void look() {
-    if (app_.hung_up()) return scope_.close({Errc::reset, "the application hung up"});
-    Loop::current().set_timer(timer_, kHangUpEveryMs);
-  }
-  const TcpStream& app_;
-  Scope& scope_;
-  Timer timer_;
-};
-
-// The decision is only needed until the way is open: a connection that lives long does not keep it.
-[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod,
-                                                                      std::unique_ptr<Captured> call,
-                                                                      const TcpStream& app, Report& report,
-                                                                      Scope& scope) {
-  HangUp hang_up(app, scope);
-  co_return co_await open_way(pod, *call, report, scope);
-}
-
-Task<Status> relay_call(PodWorker& pod, TcpStream& app, std::unique_ptr<Captured> call, Report& report,
-                        Scope& scope) {
-  Result<std::unique_ptr<Stream>> upstream = co_await open_upstream(pod, std::move(call), app, report, scope);
-  if (!upstream) co_return fail(scope.explain(std::move(upstream.error())));
-  report.open();
-  scope.add(app);
-  scope.add(**upstream);
-  Status ended = co_await hbone::splice(app, **upstream, report.bytes.a_to_b, report.bytes.b_to_a);
-  co_return relay_outcome(scope, std::move(ended));
-}
 
 Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
   Story story(pod->worker);
@@ -61,8 +20,20 @@ Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
   Report report(pod->worker.telemetry, flow_of(*call), false);
   Live live(pod->worker, *pod, scope, report);
   live.target = call->target;
-  Status ended = co_await relay_call(*pod, app, std::move(call), report, scope);
-  report.end(ended);
+  std::unique_ptr<Stream> upstream;
+  {
+    Result<std::unique_ptr<Stream>> opened = co_await open_way(*pod, std::move(call), app, report, scope);
+    if (!opened) {
+      report.fail(opened.error());
+      co_return;
+    }
+    upstream = std::move(*opened);
+  }
+  report.open();
+  scope.add(app);
+  scope.add(*upstream);
+  Status ended = co_await hbone::splice(app, *upstream, report.bytes.a_to_b, report.bytes.b_to_a);
+  live.end(ended);
 }
 
 void count_missing_waypoint(Worker& worker, const Call& call, const Result<Decision>& decision) {
@@ -83,8 +54,9 @@ struct Accepted {
 };
 
 Result<Accepted> addresses(const PodWorker& pod, int fd) {
-  std::optional<SockAddr> from = peer_address(fd), local = local_address(fd),
-                          target = original_destination(fd);
+  std::optional<SockAddr> from = peer_address(fd), target = original_destination(fd);
+  // Whom nothing redirected dialled us: then, and only then, our own address matters.
+  std::optional<SockAddr> local = target && is_own_port(target->port) ? local_address(fd) : SockAddr{};
   if (!from || !local || !target) return fail(Errc::reset, "the application hung up");
   if (calls_ourselves(*target, *local)) {
     report_refused(pod, Direction::outbound, *from, *target, {Errc::self_call, {}});
@@ -94,8 +66,9 @@ Result<Accepted> addresses(const PodWorker& pod, int fd) {
 }
 
 void carry_on(Worker& worker, size_t place, Fd app, Captured call) {
-  std::string name = "call to " + call.target.str();
-  worker.loop.spawn(std::move(name), carry_call(worker.pods[place].get(), std::move(app), std::move(call)));
+  SockAddr target = call.target;
+  worker.loop.spawn({"call to", target},
+                    carry_call(worker.pods[place].get(), std::move(app), std::move(call)));
 }
 
 void hand_over(PodWorker& pod, Fd app, Captured call) {
@@ -126,13 +99,13 @@ hbone::PoolKey pool_key(const Captured& call) {
           call.from.ip,          decision.peers,       decision.authority};
 }
 
-hbone::Connect connect_request(const Captured& call) {
+hbone::Connect connect_request(const Captured& call, std::optional<std::string> network) {
   const config::ServicePtr& service = call.decision.service;
   return {.authority = call.decision.authority,
           .baggage = baggage_of(*call.self).str(),
           .forwarded = hbone::forwarded_for(call.from, service ? service->hostname : std::string()),
           .traceparent = hbone::new_traceparent(),
-          .forwarded_network = {}};
+          .forwarded_network = std::move(network)};
 }
 
 Task<void> take_call(PodWorker* pod, Fd app) {

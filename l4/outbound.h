@@ -28,6 +28,7 @@ Task<void> carry_call(PodWorker* pod, Fd app, Captured call);
 Worker& carrier_of(const Captured& call, const std::vector<Worker*>& workers);
 
 hbone::PoolKey pool_key(const Captured& call);
-hbone::Connect connect_request(const Captured& call);  // with a new traceparent
+// With a new traceparent. `network`: ours, where the peer must be told.
+hbone::Connect connect_request(const Captured& call, std::optional<std::string> network = {});
 
 }  // namespace ambientd::l4

@@ -87,7 +87,8 @@ class Report : public Listed<Report> {
   void redirect(Flow&& flow);  // before open()
   void open();                 // it is; end() counts what never was as opened, too
   // Ends it: closed, failed where it failed, and the access log line. Once.
-  void end(const Status& status);
+  void end(const Status& status) { end(status ? nullptr : &status.error()); }
+  void fail(const Error& why) { end(&why); }
   void count();  // takes over the bytes that flowed since the last time
 
   const Flow& ends() const { return traffic_->ends; }
@@ -97,7 +98,8 @@ class Report : public Listed<Report> {
   Relayed bytes;  // a: downstream (who called), b: upstream
 
  private:
-  void log(const Status& status) const;
+  void end(const Error* why);  // null: it ended well
+  void log(const Error* why) const;
 
   Telemetry& telemetry_;
   std::shared_ptr<Traffic> traffic_;

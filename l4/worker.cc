@@ -6,6 +6,7 @@
 #include "core/deadline.h"
 #include "core/log.h"
 #include "core/tls.h"
+#include "l4/outcome.h"
 #include "l4/validate.h"
 #include "l4/verdict_log.h"
 
@@ -76,6 +77,8 @@ Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
 }
 
 Live::~Live() { pod.pod.leave_seat(); }
+
+void Live::end(const Status& relayed) { report.end(relay_outcome(scope, relayed)); }
 
 Handshake::Handshake(Worker& of) : worker(of) {
   if (worker.handshakes >= worker.settings.handshakes && !worker.unproved.empty()) {
