@@ -41,7 +41,8 @@ class StoryName {
  public:
   template <size_t N>
   StoryName(const char (&words)[N]) : words_(words) {}  // a literal
-  StoryName(const char* words, const SockAddr& about) : words_(words), about_(about) {}  // `words` is a literal
+  StoryName(const char* words, const SockAddr& about)
+      : words_(words), about_(about) {}  // `words` is a literal
   StoryName(std::string words) : own_(std::make_unique<std::string>(std::move(words))) {}
   std::string str() const;  // `call to 10.0.0.7:80`
 

@@ -34,7 +34,10 @@ Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) {
 }
 
 Task<Status> relay(Stream& a, Stream& b, Relayed& bytes) {
-  return both_ways<pump_once, pump_once>(a, b, bytes.a_to_b, bytes.b_to_a);
+  Pumps pumps(pump_by<pump_once, Stream, Stream>, pump_by<pump_once, Stream, Stream>, a, b, bytes.a_to_b,
+              bytes.b_to_a);
+  while (!pumps.ended()) co_await pumps;
+  co_return pumps.status();
 }
 
 Task<Status> write_all(Stream& to, std::span<const uint8_t> data) {

@@ -58,17 +58,32 @@ Task<void> pump_by(From& from, To& to, uint64_t& bytes, Status& status) {
   }
 }
 
-// Both directions, each by its step.
-template <auto up_step, auto down_step, class A, class B>
-Task<Status> both_ways(A& a, B& b, uint64_t& a_to_b, uint64_t& b_to_a) {
-  Status status;
-  Task<void> up = pump_by<up_step>(a, b, a_to_b, status);
-  Task<void> down = pump_by<down_step>(b, a, b_to_a, status);
-  up.start();
-  co_await down;
-  co_await up;
-  co_return std::move(status);
-}
+// Two pumps of the same two streams as a part of the story that waits for them, without a frame of its own:
+//   while (!pumps.ended()) co_await pumps;
+class Pumps {
+ public:
+  template <class A, class B>
+  using Way = Task<void> (*)(A& from, B& to, uint64_t& bytes, Status& status);
+  template <class A, class B>
+  Pumps(Way<A, B> up, Way<B, A> down, A& a, B& b, uint64_t& a_to_b, uint64_t& b_to_a)
+      : up_(up(a, b, a_to_b, status_)), down_(down(b, a, b_to_a, status_)) {}
+  Pumps(const Pumps&) = delete;
+
+  bool ended() {
+    up_.start();
+    down_.start();
+    return up_.finished() && down_.finished();
+  }
+  const Status& status() const { return status_; }  // once they have: clean, or the first error
+
+  bool await_ready() { return ended(); }
+  void await_suspend(std::coroutine_handle<> story) { (down_.finished() ? up_ : down_).await_suspend(story); }
+  void await_resume() const {}
+
+ private:
+  Status status_;
+  Task<void> up_, down_;
+};
 
 // Writes all of `data`; the bytes must stay where they are until it returns.
 Task<Status> write_all(Stream& to, std::span<const uint8_t> data);

@@ -2,7 +2,9 @@
 #include "hbone/callbacks.h"
 
 #include <algorithm>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "hbone/session.h"
 
@@ -13,12 +15,20 @@ constexpr size_t kMaxFrame = 256 << 10;  // of DATA we send: larger ones keep ne
 constexpr size_t kMaxBacklog =
     2 << 20;  // of frames no window bounds, before a peer that does not read is given up
 
-std::vector<nghttp2_nv> to_nv(const Headers& headers) {
-  std::vector<nghttp2_nv> nv;
+// Fields whose value is another one in each request. Both sides would remember every one of them, in place of
+// those that come again.
+bool is_unique(std::string_view name) {
+  return name == "traceparent" || name == "forwarded" || name == "x-request-id";
+}
+
+// As nghttp2 takes them. Valid until the next call on this thread.
+std::span<const nghttp2_nv> to_nv(const Headers& headers) {
+  thread_local std::vector<nghttp2_nv> nv;
+  nv.clear();
   for (const auto& [name, value] : headers) {
     nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
                   reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-                  NGHTTP2_NV_FLAG_NONE});
+                  static_cast<uint8_t>(is_unique(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)});
   }
   return nv;
 }
@@ -41,9 +51,13 @@ struct Callbacks {
     return static_cast<ssize_t>(n);
   }
 
-  static ssize_t frame_length(nghttp2_session*, uint8_t, int32_t, int32_t connection_window,
-                              int32_t stream_window, uint32_t max_frame, void*) {
-    int64_t n = std::min<int64_t>({connection_window, stream_window, max_frame, kMaxFrame});
+  // No more than is offered: nghttp2 keeps a buffer of the largest frame it was ever told of, although the
+  // bytes never go through it, and there are many connections.
+  static ssize_t frame_length(nghttp2_session* h2, uint8_t, int32_t id, int32_t connection_window,
+                              int32_t stream_window, uint32_t max_frame, void* user) {
+    const DataOffer& offer = session(user).offer_;
+    int64_t offered = offer.by && offer.by == exchange(h2, id) ? static_cast<int64_t>(offer.left) : 0;
+    int64_t n = std::min<int64_t>({connection_window, stream_window, max_frame, kMaxFrame, offered});
     return static_cast<ssize_t>(std::max<int64_t>(n, 1));
   }
 
@@ -75,7 +89,7 @@ struct Callbacks {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (trailers.empty()) return 0;
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    std::vector<nghttp2_nv> nv = to_nv(trailers);
+    std::span<const nghttp2_nv> nv = to_nv(trailers);
     return nghttp2_submit_trailer(h2, id, nv.data(), nv.size()) == 0 ? 0
                                                                      : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
@@ -155,6 +169,7 @@ struct Callbacks {
     if (heads.bytes > limits.max_header_list || into.size() >= limits.max_fields) {
       return refuse(h2, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
     }
+    if (into.empty()) into.reserve(8);
     into.emplace_back(std::string(reinterpret_cast<const char*>(name), name_size),
                       std::string(reinterpret_cast<const char*>(value), value_size));
     return 0;
@@ -262,12 +277,12 @@ const nghttp2_session_callbacks* session_callbacks() {
 
 int32_t submit_request(nghttp2_session* h2, const Headers& headers, bool end, Exchange& exchange) {
   nghttp2_data_provider body{.source = {}, .read_callback = Callbacks::next_data};
-  std::vector<nghttp2_nv> nv = to_nv(headers);
+  std::span<const nghttp2_nv> nv = to_nv(headers);
   return nghttp2_submit_request(h2, nullptr, nv.data(), nv.size(), end ? nullptr : &body, &exchange);
 }
 
 int submit_response(nghttp2_session* h2, int32_t id, const Headers& headers, bool end) {
-  std::vector<nghttp2_nv> nv = to_nv(headers);
+  std::span<const nghttp2_nv> nv = to_nv(headers);
   std::optional<std::string_view> status = find(headers, ":status");
   if (status && status->starts_with('1') && *status != "101") {
     return nghttp2_submit_headers(h2, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr);

@@ -10,8 +10,7 @@
 
 namespace ambientd::hbone {
 
-Exchange::Exchange(Session& session)
-    : session_(session), window_(session.limits_.stream_window) {
+Exchange::Exchange(Session& session) : session_(session), window_(session.limits_.stream_window) {
   ++session_.exchanges_;
 }
 

@@ -252,7 +252,8 @@ void Session::detach(Exchange& exchange) {
   if (exchange.open_) {
     if (!error_ && !(exchange.eof_ && exchange.finishing_)) reset(exchange, exchange.reset_code());
     bool owed = exchange.finishing_ && !exchange.end_framed_ && !exchange.our_trailers().empty();
-    if (owed && !exchange.error_) trailers_left_.emplace(exchange.id_, std::move(exchange.heads().our_trailers));
+    if (owed && !exchange.error_)
+      trailers_left_.emplace(exchange.id_, std::move(exchange.heads().our_trailers));
     exchange.let_go();
   }
   std::erase(fresh_, &exchange);

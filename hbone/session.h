@@ -118,10 +118,10 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   void deliver_requests();
   void end(Error error);
 
-  bool frame();         // lets nghttp2 fill the batch; false: the session is broken
+  bool frame();                                // lets nghttp2 fill the batch; false: the session is broken
   size_t frame_offer(const DataOffer& offer);  // how many bytes of it were left
-  void mark_dirty();    // something is to be sent this turn
-  size_t room() const;  // bytes of DATA the batch still takes
+  void mark_dirty();                           // something is to be sent this turn
+  size_t room() const;                         // bytes of DATA the batch still takes
   std::span<const iovec> slots(size_t window);
   void wait_for_room(Exchange& exchange);
   void release_writers();
@@ -160,10 +160,10 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   DataOffer offer_;
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
-  Scratch* home_ = nullptr;           // where fresh DATA lies
-  std::vector<Exchange*> fresh_;      // exchanges that point there
+  Scratch* home_ = nullptr;                            // where fresh DATA lies
+  std::vector<Exchange*> fresh_;                       // exchanges that point there
   std::vector<std::unique_ptr<Unread>> spare_unread_;  // go round between the exchanges that receive
-  std::vector<Exchange*> want_room_;  // writers that wait for the batch
+  std::vector<Exchange*> want_room_;                   // writers that wait for the batch
   List<Exchange> all_;
   std::vector<std::unique_ptr<Exchange>> arriving_;  // requests whose headers are still coming
   std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read

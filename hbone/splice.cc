@@ -43,6 +43,7 @@ std::span<const iovec> Session::slots(size_t window) {
   size_t most_in_frame = std::min<size_t>(
       nghttp2_session_get_remote_settings(h2_, NGHTTP2_SETTINGS_MAX_FRAME_SIZE), kReadAtOnce);
   size_t n = std::min((window + most_in_frame - 1) / most_in_frame, slots_.pieces.size());
+  if (batch_.capacity() == 0) batch_ = Loop::current().take_buffer();
   uint8_t* at = batch_.room(window + n * kFrameHeader);
   slots_.size = most_in_frame;
   for (size_t i = 0; i < n; ++i) {
@@ -97,11 +98,13 @@ Status Exchange::fill(size_t n) {
   return why;
 }
 
-Task<Status> splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
+Pumps splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
+  constexpr auto generic = pump_by<pump_once, Stream, Stream>;
   auto* tunnel = dynamic_cast<Exchange*>(&stream);
-  if (!tunnel) return both_ways<pump_once, pump_once>(app, stream, sent, received);
+  if (!tunnel) return Pumps(generic, generic, static_cast<Stream&>(app), stream, sent, received);
   tunnel->forget_head();
-  return both_ways<read_into_frames, pump_once>(app, *tunnel, sent, received);
+  return Pumps(pump_by<read_into_frames, TcpStream, Exchange>, pump_by<pump_once, Exchange, TcpStream>, app,
+               *tunnel, sent, received);
 }
 
 }  // namespace ambientd::hbone

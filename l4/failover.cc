@@ -16,7 +16,7 @@ namespace {
 using config::WorkloadPtr;
 using StreamPtr = std::unique_ptr<Stream>;
 
-constexpr size_t kMostHops = 32;  // that one call fails at before it is given up
+constexpr size_t kMostHops = 32;          // that one call fails at before it is given up
 constexpr uint64_t kHangUpEveryMs = 100;  // between looks whether the application is still there
 
 // Ends a scope when the application is gone. It looks at a timer, because before the tunnel stands nobody may
@@ -151,7 +151,7 @@ struct Attempts {
       : until_ms(Loop::current().now_ms() + settings.failover_ms), most_ms(settings.answer_ms) {}
   std::vector<WorkloadPtr> tried;
   uint64_t until_ms, most_ms;  // for all of them; for the next one
-  int status = 0;                      // with which the peer refused the last one; 0: it did not
+  int status = 0;              // with which the peer refused the last one; 0: it did not
   bool repeated = false;
 };
 

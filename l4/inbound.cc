@@ -126,7 +126,9 @@ void refuse(Exchange& exchange, Errc why) {
 }
 
 Status accept(Exchange& exchange, const Worker& worker, const config::Workload& self) {
-  hbone::Headers head{{":status", "200"}};
+  hbone::Headers head;
+  head.reserve(2);
+  head.emplace_back(":status", "200");
   if (worker.settings.response_baggage) head.emplace_back("baggage", baggage_of(self).str());
   return exchange.respond(head, false);
 }
@@ -188,8 +190,9 @@ Task<void> serve_tunnel(Peer* peer, std::unique_ptr<Exchange> exchange) {
   }
   TcpStream app(std::move(fd));
   scope.add(app);
-  Status ended = co_await hbone::splice(app, *exchange, report.bytes.b_to_a, report.bytes.a_to_b);
-  live.end(ended);
+  Pumps pumps = hbone::splice(app, *exchange, report.bytes.b_to_a, report.bytes.a_to_b);
+  while (!pumps.ended()) co_await pumps;
+  live.end(pumps.status());
 }
 
 Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, SockAddr from,

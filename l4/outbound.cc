@@ -32,8 +32,9 @@ Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
   report.open();
   scope.add(app);
   scope.add(*upstream);
-  Status ended = co_await hbone::splice(app, *upstream, report.bytes.a_to_b, report.bytes.b_to_a);
-  live.end(ended);
+  Pumps pumps = hbone::splice(app, *upstream, report.bytes.a_to_b, report.bytes.b_to_a);
+  while (!pumps.ended()) co_await pumps;
+  live.end(pumps.status());
 }
 
 void count_missing_waypoint(Worker& worker, const Call& call, const Result<Decision>& decision) {
@@ -53,16 +54,16 @@ struct Accepted {
   SockAddr from, target;
 };
 
-Result<Accepted> addresses(const PodWorker& pod, int fd) {
-  std::optional<SockAddr> from = peer_address(fd), target = original_destination(fd);
+Result<Accepted> addresses(const PodWorker& pod, int fd, const SockAddr& from) {
+  std::optional<SockAddr> target = original_destination(fd);
   // Whom nothing redirected dialled us: then, and only then, our own address matters.
   std::optional<SockAddr> local = target && is_own_port(target->port) ? local_address(fd) : SockAddr{};
-  if (!from || !local || !target) return fail(Errc::reset, "the application hung up");
+  if (!local || !target) return fail(Errc::reset, "the application hung up");
   if (calls_ourselves(*target, *local)) {
-    report_refused(pod, Direction::outbound, *from, *target, {Errc::self_call, {}});
+    report_refused(pod, Direction::outbound, from, *target, {Errc::self_call, {}});
     return fail(Errc::self_call, {});
   }
-  return Accepted{*from, *target};
+  return Accepted{from, *target};
 }
 
 void carry_on(Worker& worker, size_t place, Fd app, Captured call) {
@@ -80,6 +81,28 @@ void hand_over(PodWorker& pod, Fd app, Captured call) {
   carrier.loop.post([&carrier, place, app = std::move(app), call = std::move(call)]() mutable {
     carry_on(carrier, place, std::move(app), std::move(call));
   });
+}
+
+// Decides over a call of the pod's and hands it to who carries it.
+void dispatch(PodWorker& pod, Fd app, const Accepted& accepted, config::WorkloadPtr self) {
+  Worker& worker = pod.worker;
+  Call call{*self, accepted.from.ip, accepted.target};
+  Result<Decision> decision = decide(*worker.snapshot, rules_of(worker.settings), call, worker.random());
+  count_missing_waypoint(worker, call, decision);
+  if (!decision)
+    return report_refused(pod, Direction::outbound, accepted.from, accepted.target, decision.error());
+  hand_over(pod, std::move(app), {std::move(self), accepted.from, accepted.target, std::move(*decision)});
+}
+
+// The pod is not in the mesh yet, as far as we know.
+Task<void> take_late_call(PodWorker* pod, Fd app, Accepted accepted) {
+  Story story(pod->worker);
+  Result<config::WorkloadPtr> self = co_await own_workload(*pod);
+  if (self) {
+    dispatch(*pod, std::move(app), accepted, std::move(*self));
+  } else {
+    report_refused(*pod, Direction::outbound, accepted.from, accepted.target, self.error());
+  }
 }
 
 }  // namespace
@@ -108,24 +131,12 @@ hbone::Connect connect_request(const Captured& call, std::optional<std::string> 
           .forwarded_network = std::move(network)};
 }
 
-Task<void> take_call(PodWorker* pod, Fd app) {
-  Story story(pod->worker);
-  Result<Accepted> accepted = addresses(*pod, app.get());
-  if (!accepted) co_return;
-  Result<config::WorkloadPtr> self = co_await own_workload(*pod);
-  if (!self) {
-    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, self.error());
-    co_return;
-  }
-  Worker& worker = pod->worker;
-  Call call{**self, accepted->from.ip, accepted->target};
-  Result<Decision> decision = decide(*worker.snapshot, rules_of(worker.settings), call, worker.random());
-  count_missing_waypoint(worker, call, decision);
-  if (!decision) {
-    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, decision.error());
-    co_return;
-  }
-  hand_over(*pod, std::move(app), {*self, accepted->from, accepted->target, std::move(*decision)});
+void take_call(PodWorker& pod, Fd app, const SockAddr& from) {
+  Result<Accepted> accepted = addresses(pod, app.get(), from);
+  if (!accepted) return;
+  if (pod.self) return dispatch(pod, std::move(app), *accepted, pod.self);
+  StoryName name("captured call to", accepted->target);
+  pod.worker.loop.spawn(std::move(name), take_late_call(&pod, std::move(app), *accepted));
 }
 
 Task<void> carry_call(PodWorker* pod, Fd app, Captured call) {

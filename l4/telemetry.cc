@@ -225,7 +225,7 @@ void Report::count() {
   traffic_->sent.add(bytes.b_to_a - std::exchange(counted_.b_to_a, bytes.b_to_a));
 }
 
-void Report::end(const Error* why) {
+void Report::conclude(const Error* why) {
   if (!open_) open();
   count();
   std::string_view flag = why ? response_flag(why->code) : "-";

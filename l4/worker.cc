@@ -232,8 +232,9 @@ void report_refused(const PodWorker& pod, Direction direction, const SockAddr& f
 }
 
 Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Scope& scope) {
-  Deadline deadline(scope, pod.worker.settings.connect_ms,
-                    {Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())});
+  Deadline deadline(scope, pod.worker.settings.connect_ms, [to] {
+    return Error{Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())};
+  });
   Result<Fd> fd = pod.socket(to.ip.v6);
   if (!fd) co_return fd;
   if (source) set_congestion_control(fd->get(), pod.worker.settings.app_congestion_control);
