@@ -9,6 +9,25 @@
 #include "hbone/session.h"
 
 namespace ambientd::hbone {
+namespace {
+
+thread_local std::vector<std::unique_ptr<Unread>> spare_unread;
+
+}  // namespace
+
+std::unique_ptr<Unread> Unread::take() {
+  if (spare_unread.empty()) return std::make_unique<Unread>();
+  std::unique_ptr<Unread> out = std::move(spare_unread.back());
+  spare_unread.pop_back();
+  return out;
+}
+
+// Kept in as far as they are small and few: one that many small frames at once made large goes.
+void Unread::give_back(std::unique_ptr<Unread> empty) {
+  static constexpr size_t kSpares = 128, kPieces = 16;
+  if (spare_unread.size() < kSpares && empty->fresh.capacity() <= kPieces)
+    spare_unread.push_back(std::move(empty));
+}
 
 Exchange::Exchange(Session& session) : session_(session), window_(session.limits_.stream_window) {
   ++session_.exchanges_;
@@ -65,7 +84,7 @@ bool Exchange::poll_read(Result<Chunk>& out) {
 
 void Exchange::received(const uint8_t* data, size_t n) {
   if (n == 0) return;
-  if (!unread_) unread_ = session_.take_unread();
+  if (!unread_) unread_ = Unread::take();
   std::vector<iovec>& fresh = unread_->fresh;
   if (fresh.empty()) session_.fresh_.push_back(this);
   uint8_t* at = const_cast<uint8_t*>(data);
@@ -98,7 +117,7 @@ void Exchange::drop_front(size_t n) {
   }
   if (!fresh.empty()) return;
   std::erase(session_.fresh_, this);
-  if (unread_->kept.empty()) session_.give_unread(std::move(unread_));
+  if (unread_->kept.empty()) Unread::give_back(std::move(unread_));
 }
 
 // Its reader may still hold what read() lent; it learns by the next read() that there is nothing.

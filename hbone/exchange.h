@@ -22,11 +22,14 @@ namespace ambientd::hbone {
 
 class Session;
 
-// Bytes that arrived and were not consumed.
+// Bytes that arrived and were not consumed. They go round between the exchanges of a thread.
 struct Unread {
   Stash kept;                // DATA that had to be saved; first in order
   std::vector<iovec> fresh;  // DATA still in the loop's buffer
   iovec lent{};              // `kept`, as read() lends it
+
+  static std::unique_ptr<Unread> take();
+  static void give_back(std::unique_ptr<Unread> empty);
 };
 
 class Exchange final : public Stream, public Listed<Exchange> {

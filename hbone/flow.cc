@@ -10,20 +10,6 @@
 
 namespace ambientd::hbone {
 
-std::unique_ptr<Unread> Session::take_unread() {
-  if (spare_unread_.empty()) return std::make_unique<Unread>();
-  std::unique_ptr<Unread> unread = std::move(spare_unread_.back());
-  spare_unread_.pop_back();
-  return unread;
-}
-
-// Kept in as far as they are small and few: what many small frames at once made large goes.
-void Session::give_unread(std::unique_ptr<Unread> unread) {
-  static constexpr size_t kSpares = 32, kPieces = 16;
-  if (spare_unread_.size() < kSpares && unread->fresh.capacity() <= kPieces)
-    spare_unread_.push_back(std::move(unread));
-}
-
 void Session::queued(Exchange& exchange, size_t n) {
   if (exchange.queued_ == 0) exchange.stalled_since_ms_ = Loop::current().now_ms();
   exchange.queued_ += static_cast<uint32_t>(n);

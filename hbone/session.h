@@ -126,8 +126,6 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   void wait_for_room(Exchange& exchange);
   void release_writers();
 
-  std::unique_ptr<Unread> take_unread();
-  void give_unread(std::unique_ptr<Unread> unread);
   void queued(Exchange& exchange, size_t n);    // n bytes arrived and wait
   void unqueued(Exchange& exchange, size_t n);  // n of them went on
   void credit_connection();
@@ -160,10 +158,9 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   DataOffer offer_;
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
-  Scratch* home_ = nullptr;                            // where fresh DATA lies
-  std::vector<Exchange*> fresh_;                       // exchanges that point there
-  std::vector<std::unique_ptr<Unread>> spare_unread_;  // go round between the exchanges that receive
-  std::vector<Exchange*> want_room_;                   // writers that wait for the batch
+  Scratch* home_ = nullptr;           // where fresh DATA lies
+  std::vector<Exchange*> fresh_;      // exchanges that point there
+  std::vector<Exchange*> want_room_;  // writers that wait for the batch
   List<Exchange> all_;
   std::vector<std::unique_ptr<Exchange>> arriving_;  // requests whose headers are still coming
   std::vector<std::unique_ptr<Exchange>> arrived_;   // complete, to be delivered after this read
