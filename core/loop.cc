@@ -20,20 +20,22 @@ thread_local Loop* this_loop = nullptr;
 // A detached coroutine that owns a story and its entry in the list of roots.
 struct Detached {
   struct promise_type {
-    Detached get_return_object() const noexcept { return {}; }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
+    promise_type(StoryName& name, Task<void>&) : root(std::move(name)) {}
+    Detached get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this), &root};
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
     [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+    Root root;
   };
+  std::coroutine_handle<> handle;
+  Root* root;
 };
 
-// The first wait is the ready queue, so a story never starts inside its parent's frame.
-Detached run_root(Loop* loop, std::string name, Task<void> story) {
-  Root root(std::move(name));
-  co_await loop->yield();
-  co_await story;
-}
+// The name is its promise's.
+Detached run_root(StoryName&, Task<void> story) { co_await story; }
 
 template <class Handle>
 Handle* make(Loop* owner) {
@@ -50,12 +52,14 @@ void destroy(Handle* handle) {
 
 }  // namespace
 
-Root::Root(std::string name) : name_(std::move(name)), started_ms_(Loop::current().now_ms()) {
-  Loop::current().roots_.push_back(*this);
-  Loop::current().current_root_ = this;
+std::string StoryName::str() const {
+  std::string words = own_ ? *own_ : words_;
+  return about_.port == 0 ? words : words + " " + about_.str();
 }
 
-Root::~Root() = default;
+Root::Root(StoryName name) : name_(std::move(name)), started_ms_(Loop::current().now_ms()) {
+  Loop::current().roots().push_back(*this);
+}
 
 void Waiter::arm(std::coroutine_handle<> handle) {
   assert(!handle_);
@@ -179,20 +183,20 @@ void Loop::run_posted() {
   if (stop) stopped_ = true;
 }
 
-void Loop::spawn(std::string name, Task<void> story) {
-  Root* parent = std::exchange(current_root_, nullptr);
-  run_root(this, std::move(name), std::move(story));
-  current_root_ = parent;
+// Its first wait is the ready queue, so a story never starts inside its parent's frame.
+void Loop::spawn(StoryName name, Task<void> story) {
+  Detached fresh = run_root(name, std::move(story));
+  ready_.push_back({fresh.handle, fresh.root});
 }
 
 void Loop::drain() {
   timers_.advance(now_ms());
   while (!ready_.empty() || !late_.empty()) {
     if (ready_.empty()) {
-      List<Waiter> late;
+      List<ListedWaiter> late;
       late.take(late_);
       while (!late.empty()) {
-        Waiter& waiter = late.front();
+        ListedWaiter& waiter = late.front();
         waiter.unlink();
         waiter.wake();
       }

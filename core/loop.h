@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/ip.h"
 #include "core/list.h"
 #include "core/scratch.h"
 #include "core/task.h"
@@ -34,18 +35,34 @@
 
 namespace ambientd {
 
+// What a story is called: words, and perhaps the address it is about. It becomes text only when somebody
+// looks, and is a literal for nearly all of the very many.
+class StoryName {
+ public:
+  template <size_t N>
+  StoryName(const char (&words)[N]) : words_(words) {}  // a literal
+  StoryName(const char* words, const SockAddr& about)
+      : words_(words), about_(about) {}  // `words` is a literal
+  StoryName(std::string words) : own_(std::make_unique<std::string>(std::move(words))) {}
+  std::string str() const;  // `call to 10.0.0.7:80`
+
+ private:
+  const char* words_ = "";
+  SockAddr about_;  // port 0: no address
+  std::unique_ptr<std::string> own_;
+};
+
 // A story of its own, as /debug/tasks prints it: who waits where, for how long.
 class Root : public Listed<Root> {
  public:
-  explicit Root(std::string name);
-  ~Root();
-  const std::string& name() const { return name_; }
+  explicit Root(StoryName name);
+  std::string name() const { return name_.str(); }
   const char* waits_for() const { return waits_for_; }  // the last await
   uint64_t started_ms() const { return started_ms_; }
 
  private:
   friend class Waiter;
-  std::string name_;
+  StoryName name_;
   const char* waits_for_ = "start";
   uint64_t started_ms_;
 };
@@ -70,8 +87,8 @@ class Loop {
   void stop();                                      // any thread
   void post(std::move_only_function<void()> work);  // any thread: runs on this loop's thread, in order
 
-  // Starts a story; it ends by itself. `name` is for people.
-  void spawn(std::string name, Task<void> story);
+  // Starts a story, at the loop's next turn at the ready queue; it ends by itself. `name` is for people.
+  void spawn(StoryName name, Task<void> story);
 
   uv_loop_t* uv() { return &uv_; }
   uint64_t now_ms() const { return uv_now(&uv_); }  // monotonic, as of this turn
@@ -101,7 +118,7 @@ class Loop {
 
    private:
     Loop& loop_;
-    Waiter waiter_;
+    ListedWaiter waiter_;
   };
   [[nodiscard]] TurnEnd turn_end() { return TurnEnd(*this); }
 
@@ -150,7 +167,6 @@ class Loop {
 
  private:
   friend class Waiter;
-  friend class Root;
   struct Ready {
     std::coroutine_handle<> handle;
     Root* root;
@@ -167,7 +183,7 @@ class Loop {
   int epoll_;
   Timers timers_;
   std::vector<Ready> ready_, running_;
-  List<Waiter> late_;
+  List<ListedWaiter> late_;
   List<Root> roots_;
   Root* current_root_ = nullptr;
   Scratch rx_{256 << 10};

@@ -2,10 +2,8 @@
 #include "core/relay.h"
 
 namespace ambientd {
-namespace {
 
-// One read and one write.
-[[gnu::noinline]] Next step(Stream& from, Stream& to, uint64_t& bytes, Status& status) {
+[[gnu::noinline]] Next pump_once(Stream& from, Stream& to, uint64_t& bytes, Status& status) {
   Result<Chunk> chunk;
   if (!from.try_read(chunk)) return Next::wait_read;
   if (!chunk) return give_up(from, to, std::move(chunk.error()), status);
@@ -22,26 +20,24 @@ namespace {
   return Next::again;
 }
 
-}  // namespace
-
 Next give_up(Stream& from, Stream& to, Error error, Status& status) {
   from.close(error.code);
   to.close(error.code);
-  status = fail(std::move(error));
+  if (status) status = fail(std::move(error));
   return Next::ended;
 }
 
-Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) { return pump_by(step, from, to, bytes); }
-
-Task<Status> both_ways(Task<Status> up, Task<Status> down) {
-  up.start();
-  Status second = co_await down;
-  Status first = co_await up;
-  co_return first ? second : first;
+Task<Status> pump(Stream& from, Stream& to, uint64_t& bytes) {
+  Status status;
+  co_await pump_by<pump_once>(from, to, bytes, status);
+  co_return std::move(status);
 }
 
 Task<Status> relay(Stream& a, Stream& b, Relayed& bytes) {
-  return both_ways(pump(a, b, bytes.a_to_b), pump(b, a, bytes.b_to_a));
+  Pumps pumps(pump_by<pump_once, Stream, Stream>, pump_by<pump_once, Stream, Stream>, a, b, bytes.a_to_b,
+              bytes.b_to_a);
+  while (!pumps.ended()) co_await pumps;
+  co_return pumps.status();
 }
 
 Task<Status> write_all(Stream& to, std::span<const uint8_t> data) {

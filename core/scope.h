@@ -4,7 +4,7 @@
 // this way. A Closable that joins a closed scope is closed at once. Nothing here owns anything.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -35,21 +35,26 @@ class Scope {
 
   void close(Error why) {
     if (why_) return;
-    why_ = std::move(why);
+    why_ = std::make_unique<Error>(std::move(why));
     members_.each([this](Closable& member) { member.close(why_->code); });
   }
 
-  bool closed() const { return why_.has_value(); }
-  const std::optional<Error>& why() const { return why_; }
+  bool closed() const { return why_ != nullptr; }
+  const Error* why() const { return why_.get(); }  // null while it is open
 
   // What a wait that ended with `error` really means: the scope's own reason where the scope ended it.
   Error explain(Error error) const {
     if (why_) return *why_;
     return error;
   }
+  // The same for what a wait returned, in place: a coroutine's frame has room for every temporary.
+  template <class T>
+  void explain(Result<T>& waited) const {
+    if (!waited && why_) waited.error() = *why_;
+  }
 
  private:
-  std::optional<Error> why_;
+  std::unique_ptr<const Error> why_;
   List<Closable> members_;
 };
 

@@ -142,7 +142,7 @@ std::optional<SockAddr> original_destination(int fd) {
 Task<Result<Fd>> connect(Fd fd, SockAddr to, Scope& scope) {
   sockaddr_storage sa;
   socklen_t size = to.to(sa);
-  std::string what = "connect " + to.str();
+  auto what = [&to] { return "connect " + to.str(); };
   auto attempt = [&] { return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&sa), size) == 0 ? 0 : errno; };
   int err = attempt();
   // The application is on this host: by now it has answered, but only the second call may say so.
@@ -153,26 +153,34 @@ Task<Result<Fd>> connect(Fd fd, SockAddr to, Scope& scope) {
     pending.poll.not_writable();
     scope.add(pending);
     co_await pending;
-    if (pending.closed) co_return fail(scope.explain({*pending.closed, what + ": given up"}));
+    if (pending.closed) co_return fail(scope.explain({*pending.closed, what() + ": given up"}));
     socklen_t length = sizeof err;
     getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &err, &length);
   }
-  if (err == ECONNREFUSED) co_return fail(os_error(Errc::connect_refused, what, err));
-  if (err != 0) co_return fail(os_error(Errc::connect_failed, what, err));
+  if (err == ECONNREFUSED) co_return fail(os_error(Errc::connect_refused, what(), err));
+  if (err != 0) co_return fail(os_error(Errc::connect_failed, what(), err));
   co_return std::move(fd);
 }
 
 struct Acceptor::State {
-  State(Fd listening, std::function<void(Fd)> to)
+  State(Fd listening, Accepted to)
       : fd(std::move(listening)),
         accepted(std::move(to)),
         waiter("accept"),
         poll(fd.get(), &waiter, nullptr) {}
   Fd fd;
-  std::function<void(Fd)> accepted;
+  Accepted accepted;
   Waiter waiter;
   Poll poll;
   bool stopped = false;
+
+  Fd accept(SockAddr& peer) const {
+    sockaddr_storage sa{};
+    socklen_t size = sizeof sa;
+    Fd got(accept4(fd.get(), reinterpret_cast<sockaddr*>(&sa), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (got) peer = SockAddr::from(reinterpret_cast<sockaddr*>(&sa)).value_or(SockAddr{});
+    return got;
+  }
 
   bool await_ready() const { return stopped || poll.readable(); }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -183,6 +191,10 @@ struct Acceptor::State {
 };
 
 Acceptor::Acceptor(Fd listening, std::function<void(Fd)> accepted)
+    : Acceptor(std::move(listening),
+               [to = std::move(accepted)](Fd fd, const SockAddr&) { to(std::move(fd)); }) {}
+
+Acceptor::Acceptor(Fd listening, Accepted accepted)
     : state_(new State(std::move(listening), std::move(accepted))) {
   Loop::current().spawn("accept", run(state_));
 }
@@ -202,9 +214,10 @@ Task<void> Acceptor::run(State* state) {
   while (!state->stopped) {
     co_await *state;
     for (int i = 0; i < kBurst && !state->stopped; ++i) {
-      Fd fd(accept4(state->fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      SockAddr peer;
+      Fd fd = state->accept(peer);
       if (fd) {
-        state->accepted(std::move(fd));
+        state->accepted(std::move(fd), peer);
         continue;
       }
       int err = errno;

@@ -63,7 +63,9 @@ Task<Result<Fd>> connect(Fd fd, SockAddr to, Scope& scope);
 // spinning.
 class Acceptor {
  public:
-  Acceptor(Fd listening, std::function<void(Fd)> accepted);
+  using Accepted = std::function<void(Fd, const SockAddr& peer)>;
+  Acceptor(Fd listening, Accepted accepted);
+  Acceptor(Fd listening, std::function<void(Fd)> accepted);  // for whom the peer's address does not matter
   ~Acceptor();
   int fd() const;
 

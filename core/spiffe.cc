@@ -25,9 +25,20 @@ std::optional<std::string_view> take_until(std::string_view& text, std::string_v
 
 }  // namespace
 
-std::string Identity::principal() const { return trust_domain + "/ns/" + ns + "/sa/" + sa; }
+namespace {
 
-std::string Identity::uri() const { return "spiffe://" + principal(); }
+std::string written(std::string_view scheme, const Identity& who) {
+  std::string out;
+  out.reserve(scheme.size() + who.trust_domain.size() + who.ns.size() + who.sa.size() + 8);
+  ((((((out += scheme) += who.trust_domain) += "/ns/") += who.ns) += "/sa/") += who.sa);
+  return out;
+}
+
+}  // namespace
+
+std::string Identity::principal() const { return written("", *this); }
+
+std::string Identity::uri() const { return written("spiffe://", *this); }
 
 std::optional<Identity> Identity::parse(std::string_view uri) {
   static constexpr std::string_view kScheme = "spiffe://";

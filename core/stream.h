@@ -42,7 +42,7 @@ class Stream : public Closable {
    public:
     explicit ReadAwaiter(Stream& stream) : stream_(stream) {}
     bool await_ready() { return done_ = stream_.poll_read(out_); }
-    void await_suspend(std::coroutine_handle<> handle) { stream_.read_wait_->arm(handle); }
+    void await_suspend(std::coroutine_handle<> handle) { stream_.waits_at_->reader_.arm(handle); }
     Result<Chunk> await_resume() {
       if (!done_ && !stream_.poll_read(out_)) return Chunk{};
       return std::move(out_);
@@ -58,7 +58,7 @@ class Stream : public Closable {
    public:
     WriteAwaiter(Stream& stream, std::span<const iovec> data) : stream_(stream), data_(data) {}
     bool await_ready() { return done_ = stream_.poll_write(data_, out_); }
-    void await_suspend(std::coroutine_handle<> handle) { stream_.write_wait_->arm(handle); }
+    void await_suspend(std::coroutine_handle<> handle) { stream_.waits_at_->writer_.arm(handle); }
     // Once it has waited it takes nothing: the bytes may have moved meanwhile. Read again and write again.
     Result<size_t> await_resume() {
       if (!done_) return size_t{0};
@@ -93,15 +93,15 @@ class Stream : public Closable {
   };
   bool try_read(Result<Chunk>& out) { return poll_read(out); }
   bool try_write(std::span<const iovec> data, Result<size_t>& out) { return poll_write(data, out); }
-  [[nodiscard]] Wait until_read() { return Wait(*read_wait_); }
-  [[nodiscard]] Wait until_written() { return Wait(*write_wait_); }
+  [[nodiscard]] Wait until_read() { return Wait(waits_at_->reader_); }
+  [[nodiscard]] Wait until_written() { return Wait(waits_at_->writer_); }
   // Ends our direction once what was written is out. No write may follow.
   virtual void finish() = 0;
   // Wakes whoever waits here, for nothing: read() comes back empty, write() with 0. For a story that wants
   // one of its phases to look at something else.
   void nudge() {
-    read_wait_->wake();
-    write_wait_->wake();
+    waits_at_->reader_.wake();
+    waits_at_->writer_.wake();
   }
 
  protected:
@@ -112,16 +112,12 @@ class Stream : public Closable {
 
   // For a Stream that is a view of another one (a codec's body in a tunnel): it polls that one and waits
   // where that one does. The other outlives it, and is read and written through the view only.
-  void view(Stream& other) {
-    read_wait_ = other.read_wait_;
-    write_wait_ = other.write_wait_;
-  }
+  void view(Stream& other) { waits_at_ = other.waits_at_; }
 
   Waiter reader_, writer_;
 
  private:
-  Waiter* read_wait_ = &reader_;
-  Waiter* write_wait_ = &writer_;
+  Stream* waits_at_ = this;
 };
 
 }  // namespace ambientd

@@ -22,7 +22,7 @@ bool TcpStream::poll_read(Result<Chunk>& out) {
     out = fail(*error_);
     return true;
   }
-  if (loan_.lend(out)) return true;
+  if (loan().lend(out)) return true;
   if (eof_) {
     out = Chunk{.eof = true};
     return true;
@@ -46,8 +46,13 @@ bool TcpStream::poll_read(Result<Chunk>& out) {
     poll_.want_read();
     return false;
   }
-  loan_.take(room.first(got->n), Loop::current().rx());
-  return loan_.lend(out);
+  loan().take(room.first(got->n), Loop::current().rx());
+  return loan().lend(out);
+}
+
+Loan& TcpStream::loan() {
+  if (!loan_) loan_ = std::make_unique<Loan>();
+  return *loan_;
 }
 
 Result<TcpStream::Arrived> TcpStream::receive(std::span<const iovec> room) {
@@ -60,7 +65,7 @@ Result<TcpStream::Arrived> TcpStream::receive(std::span<const iovec> room) {
   if (n > 0) return Arrived{static_cast<size_t>(n), false};
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Arrived{};
   if (n < 0) {
-    error_ = os_error(Errc::reset, "receive", errno);
+    error_ = std::make_unique<Error>(os_error(Errc::reset, "receive", errno));
     return fail(*error_);
   }
   eof_ = true;
@@ -80,7 +85,7 @@ Result<TcpStream::Arrived> TcpStream::read_into(std::span<const iovec> room) {
   return receive(room);
 }
 
-void TcpStream::consume(size_t n) { loan_.consume(n); }
+void TcpStream::consume(size_t n) { loan().consume(n); }
 
 bool TcpStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
   if (error_) {
@@ -115,7 +120,7 @@ bool TcpStream::poll_write(std::span<const iovec> data, Result<size_t>& out) {
 void TcpStream::finish() { shutdown(fd_.get(), SHUT_WR); }
 
 void TcpStream::close(Errc why) {
-  if (!error_) error_ = Error{why, std::string(name(why))};
+  if (!error_) error_ = std::make_unique<Error>(why, std::string(name(why)));
   set_reset_on_close(fd_.get());
   reader_.wake();
   writer_.wake();

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connected TCP socket as a Stream. It owns no buffer while idle: reads go into the loop's, writes straight
-// to the kernel.
+// to the kernel. There is one for each of very many connections, so what few need is allocated when they do.
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <string>
 
 #include "core/loan.h"
 #include "core/poll.h"
@@ -42,12 +40,13 @@ class TcpStream final : public Stream {
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
   Result<Arrived> receive(std::span<const iovec> room);
+  Loan& loan();
 
   Fd fd_;
   Poll poll_;
-  Loan loan_;  // read and not consumed
   bool eof_ = false;
-  std::optional<Error> error_;
+  std::unique_ptr<Loan> loan_;  // read and not consumed; null until read() is first used
+  std::unique_ptr<Error> error_;
 };
 
 }  // namespace ambientd

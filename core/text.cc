@@ -74,6 +74,7 @@ std::string quoted(std::string_view text) {
 std::string hex(std::string_view bytes) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out;
+  out.reserve(2 * bytes.size());
   for (char c : bytes) {
     unsigned char u = static_cast<unsigned char>(c);
     (out += kHex[u >> 4]) += kHex[u & 15];

@@ -17,6 +17,13 @@ Result<bool> shake_hands(SSL* ssl) {
   return ok == 1;
 }
 
+namespace {
+
+// Whether a read could bring anything. One that cannot costs OpenSSL a buffer, for nothing.
+bool has_more(SSL* ssl) { return SSL_has_pending(ssl) == 1 || BIO_pending(SSL_get_rbio(ssl)) > 0; }
+
+}  // namespace
+
 Opened open_records(SSL* ssl, std::span<uint8_t> room) {
   Opened out;
   while (out.n < room.size()) {
@@ -25,6 +32,7 @@ Opened open_records(SSL* ssl, std::span<uint8_t> room) {
     int ok = SSL_read_ex(ssl, room.data() + out.n, room.size() - out.n, &n);
     if (ok == 1) {
       out.n += n;
+      if (!has_more(ssl)) return out;
       continue;
     }
     int why = SSL_get_error(ssl, ok);

@@ -63,7 +63,12 @@ int TlsStream::bio_write(BIO*, const char* data, size_t n, size_t* put) {
   return 1;
 }
 
-long TlsStream::bio_ctrl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+long TlsStream::bio_ctrl(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_FLUSH) return 1;
+  if (command != BIO_CTRL_PENDING) return 0;
+  auto* self = static_cast<TlsStream*>(BIO_get_data(bio));
+  return static_cast<long>(self->early_.size() + self->wire_in_.size());
+}
 
 TlsStream::Fill TlsStream::fill() {
   std::span<uint8_t> room = Loop::current().rx().take();

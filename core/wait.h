@@ -12,10 +12,11 @@ namespace ambientd {
 
 class Root;
 
-class Waiter : public Listed<Waiter> {
+class Waiter {
  public:
   // `what` is a literal that /debug/tasks prints: what this wait is for.
   explicit Waiter(const char* what) : what_(what) {}
+  Waiter(const Waiter&) = delete;
 
   bool waiting() const { return static_cast<bool>(handle_); }
   void arm(std::coroutine_handle<> handle);  // at most one at a time
@@ -28,6 +29,12 @@ class Waiter : public Listed<Waiter> {
   Root* root_ = nullptr;
 };
 
+// One of many that wait for the same thing.
+class ListedWaiter : public Waiter, public Listed<ListedWaiter> {
+ public:
+  using Waiter::Waiter;
+};
+
 // Something that any number of coroutines wait for. set() before the wait is not lost; reset() makes it wait
 // again.
 class Event {
@@ -35,7 +42,7 @@ class Event {
   explicit Event(const char* what) : what_(what) {}
   void set() {
     set_ = true;
-    waiting_.each([](Waiter& waiter) {
+    waiting_.each([](ListedWaiter& waiter) {
       waiter.unlink();
       waiter.wake();
     });
@@ -55,14 +62,14 @@ class Event {
 
    private:
     Event& event_;
-    Waiter waiter_;
+    ListedWaiter waiter_;
   };
   Awaiter operator co_await() { return Awaiter(*this); }
 
  private:
   const char* what_;
   bool set_ = false;
-  List<Waiter> waiting_;
+  List<ListedWaiter> waiting_;
 };
 
 }  // namespace ambientd

@@ -2,7 +2,9 @@
 #include "hbone/callbacks.h"
 
 #include <algorithm>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "hbone/session.h"
 
@@ -13,12 +15,20 @@ constexpr size_t kMaxFrame = 256 << 10;  // of DATA we send: larger ones keep ne
 constexpr size_t kMaxBacklog =
     2 << 20;  // of frames no window bounds, before a peer that does not read is given up
 
-std::vector<nghttp2_nv> to_nv(const Headers& headers) {
-  std::vector<nghttp2_nv> nv;
+// Fields whose value is another one in each request. Both sides would remember every one of them, in place of
+// those that come again.
+bool is_unique(std::string_view name) {
+  return name == "traceparent" || name == "forwarded" || name == "x-request-id";
+}
+
+// As nghttp2 takes them. Valid until the next call on this thread.
+std::span<const nghttp2_nv> to_nv(const Headers& headers) {
+  thread_local std::vector<nghttp2_nv> nv;
+  nv.clear();
   for (const auto& [name, value] : headers) {
     nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
                   reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-                  NGHTTP2_NV_FLAG_NONE});
+                  static_cast<uint8_t>(is_unique(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)});
   }
   return nv;
 }
@@ -41,9 +51,13 @@ struct Callbacks {
     return static_cast<ssize_t>(n);
   }
 
-  static ssize_t frame_length(nghttp2_session*, uint8_t, int32_t, int32_t connection_window,
-                              int32_t stream_window, uint32_t max_frame, void*) {
-    int64_t n = std::min<int64_t>({connection_window, stream_window, max_frame, kMaxFrame});
+  // No more than is offered: nghttp2 keeps a buffer of the largest frame it was ever told of, although the
+  // bytes never go through it, and there are many connections.
+  static ssize_t frame_length(nghttp2_session* h2, uint8_t, int32_t id, int32_t connection_window,
+                              int32_t stream_window, uint32_t max_frame, void* user) {
+    const DataOffer& offer = session(user).offer_;
+    int64_t offered = offer.by && offer.by == exchange(h2, id) ? static_cast<int64_t>(offer.left) : 0;
+    int64_t n = std::min<int64_t>({connection_window, stream_window, max_frame, kMaxFrame, offered});
     return static_cast<ssize_t>(std::max<int64_t>(n, 1));
   }
 
@@ -54,7 +68,8 @@ struct Callbacks {
     // Its owner finished and went; or the session ended, and then nothing may look complete.
     if (!e && session(user).error_) return NGHTTP2_ERR_DEFERRED;
     if (!e) return last_data(h2, id, session(user).take_trailers(id), flags);
-    size_t left = e->pending_left_;
+    const DataOffer& offer = session(user).offer_;
+    size_t left = offer.by == e ? offer.left : 0;
     const Slots& slots = session(user).slots_;
     size_t n =
         slots.filled ? std::min({left, length, slots.size}) : std::min({left, length, session(user).room()});
@@ -64,7 +79,7 @@ struct Callbacks {
     }
     if (left == 0 && e->finishing_) {
       e->end_framed_ = true;
-      return last_data(h2, id, e->our_trailers_, flags);
+      return last_data(h2, id, e->our_trailers(), flags);
     }
     if (left == 0) e->writer_.wake();  // the window opened
     return NGHTTP2_ERR_DEFERRED;
@@ -74,7 +89,7 @@ struct Callbacks {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (trailers.empty()) return 0;
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    std::vector<nghttp2_nv> nv = to_nv(trailers);
+    std::span<const nghttp2_nv> nv = to_nv(trailers);
     return nghttp2_submit_trailer(h2, id, nv.data(), nv.size()) == 0 ? 0
                                                                      : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
@@ -85,16 +100,17 @@ struct Callbacks {
     Exchange* e = exchange(h2, frame->hd.stream_id);
     Session& s = session(user);
     Buffer& batch = s.batch_;
-    if (!e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
+    DataOffer& offer = s.offer_;
+    if (!e || offer.by != e) return NGHTTP2_ERR_CALLBACK_FAILURE;  // next_data offered bytes of nobody
     batch.append(head, 9);
     if (s.slots_.filled) {
-      if (length != std::min(e->pending_left_, s.slots_.size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+      if (length != std::min(offer.left, s.slots_.size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
       batch.grow(length);
-      e->pending_left_ -= length;
+      offer.left -= length;
       return 0;
     }
-    size_t skip = total(e->pending_) - e->pending_left_;
-    for (const iovec& piece : e->pending_) {
+    size_t skip = total(offer.data) - offer.left;
+    for (const iovec& piece : offer.data) {
       if (skip >= piece.iov_len) {
         skip -= piece.iov_len;
         continue;
@@ -102,7 +118,7 @@ struct Callbacks {
       size_t n = std::min(length, piece.iov_len - skip);
       const auto* from = static_cast<const uint8_t*>(piece.iov_base) + skip;
       batch.append(from, n);
-      e->pending_left_ -= n;
+      offer.left -= n;
       length -= n;
       skip = 0;
       if (length == 0) break;
@@ -136,8 +152,8 @@ struct Callbacks {
       nghttp2_session_set_stream_user_data(h2, frame->hd.stream_id, fresh.get());
       s.arriving_.push_back(std::move(fresh));
     } else if (Exchange* e = exchange(h2, frame->hd.stream_id)) {
-      e->head_bytes_ = 0;
-      if (!e->final_head_) e->head_.clear();
+      e->heads().bytes = 0;
+      if (!e->final_head_) e->heads().head.clear();
     }
     return 0;
   }
@@ -147,11 +163,13 @@ struct Callbacks {
     Exchange* e = exchange(h2, frame->hd.stream_id);
     if (!e || frame->hd.type != NGHTTP2_HEADERS) return 0;
     const Limits& limits = session(user).limits_;
-    Headers& into = e->final_head_ ? e->trailers_ : e->head_;
-    e->head_bytes_ += name_size + value_size + 32;
-    if (e->head_bytes_ > limits.max_header_list || into.size() >= limits.max_fields) {
+    Exchange::Heads& heads = e->heads();
+    Headers& into = e->final_head_ ? heads.trailers : heads.head;
+    heads.bytes += name_size + value_size + 32;
+    if (heads.bytes > limits.max_header_list || into.size() >= limits.max_fields) {
       return refuse(h2, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
     }
+    if (into.empty()) into.reserve(8);
     into.emplace_back(std::string(reinterpret_cast<const char*>(name), name_size),
                       std::string(reinterpret_cast<const char*>(value), value_size));
     return 0;
@@ -196,10 +214,10 @@ struct Callbacks {
       s.arriving_.erase(mine);
       return;
     }
-    std::optional<std::string_view> status = find(e->head_, ":status");
+    std::optional<std::string_view> status = find(e->head(), ":status");
     e->final_head_ = !status || !status->starts_with('1') || *status == "101";
     e->fresh_head_ = true;
-    e->head_waiter_.wake();
+    e->heads().arrived.wake();
   }
 
   static int data(nghttp2_session* h2, uint8_t, int32_t id, const uint8_t* bytes, size_t n, void* user) {
@@ -259,12 +277,12 @@ const nghttp2_session_callbacks* session_callbacks() {
 
 int32_t submit_request(nghttp2_session* h2, const Headers& headers, bool end, Exchange& exchange) {
   nghttp2_data_provider body{.source = {}, .read_callback = Callbacks::next_data};
-  std::vector<nghttp2_nv> nv = to_nv(headers);
+  std::span<const nghttp2_nv> nv = to_nv(headers);
   return nghttp2_submit_request(h2, nullptr, nv.data(), nv.size(), end ? nullptr : &body, &exchange);
 }
 
 int submit_response(nghttp2_session* h2, int32_t id, const Headers& headers, bool end) {
-  std::vector<nghttp2_nv> nv = to_nv(headers);
+  std::span<const nghttp2_nv> nv = to_nv(headers);
   std::optional<std::string_view> status = find(headers, ":status");
   if (status && status->starts_with('1') && *status != "101") {
     return nghttp2_submit_headers(h2, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/random.h"
 #include "core/text.h"
@@ -20,16 +21,19 @@ void add(std::string& out, std::string_view key, std::string_view value) {
   ((out += key) += '=') += value;
 }
 
-std::string random_hex(size_t bytes) {
-  std::string raw(bytes, '\0');
-  random_bytes({reinterpret_cast<uint8_t*>(raw.data()), raw.size()});
-  return hex(raw);
+// The type in `k8s.<type>.name`; empty when it is none that names a workload.
+std::string_view workload_type_in(std::string_view key) {
+  if (!key.starts_with("k8s.") || !key.ends_with(".name")) return {};
+  for (std::string_view type : {"deployment", "cronjob", "pod", "job"})
+    if (key.substr(4, key.size() - 4 - 5) == type) return type;
+  return {};
 }
 
 }  // namespace
 
 std::string Baggage::str() const {
   std::string out;
+  out.reserve(256);
   add(out, "k8s.cluster.name", cluster);
   add(out, "k8s.namespace.name", ns);
   add(out, "k8s." + workload_type + ".name", workload_name);
@@ -42,7 +46,10 @@ std::string Baggage::str() const {
 
 Baggage Baggage::parse(std::string_view header) {
   Baggage out;
-  for (std::string_view item : split(header.substr(0, kMaxHeader), ',')) {
+  std::string_view left = header.substr(0, kMaxHeader);
+  while (!left.empty()) {
+    std::string_view item = left.substr(0, left.find(','));
+    left.remove_prefix(std::min(item.size() + 1, left.size()));
     size_t equals = item.find('=');
     if (equals == item.npos) continue;
     std::string_view key = item.substr(0, equals);
@@ -53,8 +60,7 @@ Baggage Baggage::parse(std::string_view header) {
     if (key == "service.version") out.service_version = value;
     if (key == "cloud.region") out.region = value;
     if (key == "cloud.availability_zone") out.zone = value;
-    for (std::string_view type : {"deployment", "cronjob", "pod", "job"}) {
-      if (key != fmt::format("k8s.{}.name", type)) continue;
+    if (std::string_view type = workload_type_in(key); !type.empty()) {
       out.workload_type = type;
       out.workload_name = value;
     }
@@ -62,12 +68,15 @@ Baggage Baggage::parse(std::string_view header) {
   return out;
 }
 
-Headers Connect::headers() const {
-  Headers out{{":method", "CONNECT"}, {":authority", authority}};
-  if (baggage) out.emplace_back("baggage", *baggage);
-  if (forwarded) out.emplace_back("forwarded", *forwarded);
-  if (traceparent) out.emplace_back("traceparent", *traceparent);
-  if (forwarded_network) out.emplace_back("x-forwarded-network", *forwarded_network);
+Headers Connect::headers() && {
+  Headers out;
+  out.reserve(6);
+  out.emplace_back(":method", "CONNECT");
+  out.emplace_back(":authority", std::move(authority));
+  if (baggage) out.emplace_back("baggage", std::move(*baggage));
+  if (forwarded) out.emplace_back("forwarded", std::move(*forwarded));
+  if (traceparent) out.emplace_back("traceparent", std::move(*traceparent));
+  if (forwarded_network) out.emplace_back("x-forwarded-network", std::move(*forwarded_network));
   return out;
 }
 
@@ -90,7 +99,9 @@ Result<Connect> Connect::parse(const Headers& headers) {
 }
 
 std::string forwarded_for(const SockAddr& source, std::string_view host) {
-  std::string out = fmt::format("for=\"{}\"", source.str());
+  std::string out;
+  out.reserve(64 + host.size());
+  ((out += "for=\"") += source.str()) += '"';
   if (!host.empty()) (out += ";host=") += host;
   return out;
 }
@@ -109,7 +120,12 @@ std::optional<std::string> forwarded_host(std::string_view header) {
   return {};
 }
 
-std::string new_traceparent() { return fmt::format("00-{}-{}-00", random_hex(16), random_hex(8)); }
+std::string new_traceparent() {
+  std::array<uint8_t, 16 + 8> ids;
+  random_bytes(ids);
+  std::string_view raw(reinterpret_cast<const char*>(ids.data()), ids.size());
+  return fmt::format("00-{}-{}-00", hex(raw.substr(0, 16)), hex(raw.substr(16)));
+}
 
 int status_of(const Headers& headers) {
   std::string_view status = find(headers, ":status").value_or("");

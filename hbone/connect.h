@@ -29,7 +29,8 @@ struct Connect {
   std::string authority;  // `10.0.0.7:80`, `[fd00::7]:80` or `host:80`
   std::optional<std::string> baggage, forwarded, traceparent, forwarded_network;
 
-  Headers headers() const;
+  Headers headers() const& { return Connect(*this).headers(); }
+  Headers headers() &&;
   // Errc::bad_request: not a CONNECT, or an authority without host and port.
   static Result<Connect> parse(const Headers& headers);
 };

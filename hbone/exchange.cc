@@ -9,9 +9,27 @@
 #include "hbone/session.h"
 
 namespace ambientd::hbone {
+namespace {
 
-Exchange::Exchange(Session& session)
-    : session_(session), head_waiter_("response headers"), window_(session.limits_.stream_window) {
+thread_local std::vector<std::unique_ptr<Unread>> spare_unread;
+
+}  // namespace
+
+std::unique_ptr<Unread> Unread::take() {
+  if (spare_unread.empty()) return std::make_unique<Unread>();
+  std::unique_ptr<Unread> out = std::move(spare_unread.back());
+  spare_unread.pop_back();
+  return out;
+}
+
+// Kept in as far as they are small and few: one that many small frames at once made large goes.
+void Unread::give_back(std::unique_ptr<Unread> empty) {
+  static constexpr size_t kSpares = 128, kPieces = 16;
+  if (spare_unread.size() < kSpares && empty->fresh.capacity() <= kPieces)
+    spare_unread.push_back(std::move(empty));
+}
+
+Exchange::Exchange(Session& session) : session_(session), window_(session.limits_.stream_window) {
   ++session_.exchanges_;
 }
 
@@ -45,14 +63,14 @@ Status Exchange::respond(const Headers& headers, bool end) {
 }
 
 bool Exchange::poll_read(Result<Chunk>& out) {
-  if (!kept_.empty()) {
-    if (!fresh_.empty()) stash();
-    lent_ = kept_.iov();
-    out = Chunk{.data = {&lent_, 1}};
+  if (unread_ && !unread_->kept.empty()) {
+    if (!unread_->fresh.empty()) stash();
+    unread_->lent = unread_->kept.iov();
+    out = Chunk{.data = {&unread_->lent, 1}};
     return true;
   }
-  if (!fresh_.empty()) {
-    out = Chunk{.data = fresh_, .home = session_.home_};
+  if (unread_) {
+    out = Chunk{.data = unread_->fresh, .home = session_.home_};
     return true;
   }
   if (eof_) {
@@ -65,36 +83,41 @@ bool Exchange::poll_read(Result<Chunk>& out) {
 }
 
 void Exchange::received(const uint8_t* data, size_t n) {
-  if (fresh_.empty()) session_.fresh_.push_back(this);
+  if (n == 0) return;
+  if (!unread_) unread_ = Unread::take();
+  std::vector<iovec>& fresh = unread_->fresh;
+  if (fresh.empty()) session_.fresh_.push_back(this);
   uint8_t* at = const_cast<uint8_t*>(data);
-  if (!fresh_.empty() && static_cast<uint8_t*>(fresh_.back().iov_base) + fresh_.back().iov_len == at) {
-    fresh_.back().iov_len += n;
+  if (!fresh.empty() && static_cast<uint8_t*>(fresh.back().iov_base) + fresh.back().iov_len == at) {
+    fresh.back().iov_len += n;
   } else {
-    fresh_.push_back({at, n});
+    fresh.push_back({at, n});
   }
   session_.queued(*this, n);
   reader_.wake();
 }
 
 void Exchange::stash() {
-  for (const iovec& piece : fresh_) kept_.append(piece.iov_base, piece.iov_len);
-  std::vector<iovec>().swap(fresh_);
+  for (const iovec& piece : unread_->fresh) unread_->kept.append(piece.iov_base, piece.iov_len);
+  unread_->fresh.clear();
 }
 
 void Exchange::drop_front(size_t n) {
-  size_t kept = std::min(n, kept_.size());
-  if (kept > 0) kept_.drop(kept);
+  if (!unread_) return;
+  std::vector<iovec>& fresh = unread_->fresh;
+  size_t kept = std::min(n, unread_->kept.size());
+  if (kept > 0) unread_->kept.drop(kept);
   n -= kept;
   size_t whole = 0;
-  for (; whole < fresh_.size() && n >= fresh_[whole].iov_len; ++whole) n -= fresh_[whole].iov_len;
-  fresh_.erase(fresh_.begin(), fresh_.begin() + static_cast<ptrdiff_t>(whole));
+  for (; whole < fresh.size() && n >= fresh[whole].iov_len; ++whole) n -= fresh[whole].iov_len;
+  fresh.erase(fresh.begin(), fresh.begin() + static_cast<ptrdiff_t>(whole));
   if (n > 0) {
-    fresh_[0].iov_base = static_cast<uint8_t*>(fresh_[0].iov_base) + n;
-    fresh_[0].iov_len -= n;
+    fresh[0].iov_base = static_cast<uint8_t*>(fresh[0].iov_base) + n;
+    fresh[0].iov_len -= n;
   }
-  if (!fresh_.empty()) return;
-  std::vector<iovec>().swap(fresh_);
+  if (!fresh.empty()) return;
   std::erase(session_.fresh_, this);
+  if (unread_->kept.empty()) Unread::give_back(std::move(unread_));
 }
 
 // Its reader may still hold what read() lent; it learns by the next read() that there is nothing.
@@ -104,7 +127,7 @@ void Exchange::forget_queued() {
 }
 
 void Exchange::consume(size_t n) {
-  n = std::min(n, queued_);
+  n = std::min<size_t>(n, queued_);
   drop_front(n);
   session_.unqueued(*this, n);
   if (!open_) return;
@@ -115,7 +138,7 @@ void Exchange::consume(size_t n) {
 
 // A stream that drains all it gets earns a larger window; one that stalls keeps what it has.
 void Exchange::grow_window(size_t drained) {
-  drained_ += drained;
+  drained_ += static_cast<uint32_t>(drained);
   if (queued_ > 0 || drained_ < window_ || eof_) return;
   drained_ = 0;
   uint32_t wider = std::min(window_ * 2, session_.limits_.stream_window_max);
@@ -131,13 +154,7 @@ bool Exchange::poll_write(std::span<const iovec> data, Result<size_t>& out) {
     return true;
   }
   size_t offered = total(data);
-  pending_ = data;
-  pending_left_ = offered;
-  nghttp2_session_resume_data(session_.h2_, id_);
-  session_.frame();
-  size_t taken = offered - pending_left_;
-  pending_ = {};
-  pending_left_ = 0;
+  size_t taken = offered - session_.frame_offer({.by = this, .data = data, .left = offered});
   if (session_.room() == 0) session_.wait_for_room(*this);
   if (taken == 0 && offered > 0) return false;  // no window, or no room
   session_.mark_dirty();
@@ -154,15 +171,15 @@ void Exchange::finish() {
 }
 
 void Exchange::finish_with(Headers trailers) {
-  our_trailers_ = std::move(trailers);
+  heads().our_trailers = std::move(trailers);
   finish();
 }
 
 void Exchange::fail_with(Error error) {
-  if (!error_) error_ = std::move(error);
+  if (!error_) error_ = std::make_unique<Error>(std::move(error));
   reader_.wake();
   writer_.wake();
-  head_waiter_.wake();
+  if (heads_) heads_->arrived.wake();
 }
 
 // A complete response may tell the client to spare the rest of its request (RFC 9113 §8.1).
@@ -193,7 +210,7 @@ void Exchange::ended_by_peer(uint32_t code) {
   if (code == NGHTTP2_NO_ERROR && eof_) {  // else it was cut, politely
     if (!finishing_) fail_with({Errc::reset, "stream closed by the peer"});
     reader_.wake();
-    head_waiter_.wake();
+    if (heads_) heads_->arrived.wake();
     return;
   }
   Errc why = code == NGHTTP2_REFUSED_STREAM ? Errc::refused_stream : Errc::reset;

@@ -3,10 +3,13 @@
 // its CONNECT, or a request with its response. Whoever holds it owns the HTTP/2 stream: destroying it early
 // resets the stream (CANCEL). It may outlive its Session's connection, never the Session itself, which waits
 // for it.
+//
+// There is one for each of very many idle tunnels, so what only a phase of its life needs (headers, bytes
+// that wait, an error) is allocated for that phase.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -19,14 +22,24 @@ namespace ambientd::hbone {
 
 class Session;
 
+// Bytes that arrived and were not consumed. They go round between the exchanges of a thread.
+struct Unread {
+  Stash kept;                // DATA that had to be saved; first in order
+  std::vector<iovec> fresh;  // DATA still in the loop's buffer
+  iovec lent{};              // `kept`, as read() lends it
+
+  static std::unique_ptr<Unread> take();
+  static void give_back(std::unique_ptr<Unread> empty);
+};
+
 class Exchange final : public Stream, public Listed<Exchange> {
  public:
   ~Exchange() override;
 
   // The peer's headers: the request (we serve) at once, the response (we asked) after headers_arrived().
-  const Headers& head() const { return head_; }
-  void forget_head() { Headers().swap(head_); }          // nobody asks for it any more
-  const Headers& trailers() const { return trailers_; }  // after eof
+  const Headers& head() const { return heads_ ? heads_->head : kNone; }
+  void forget_head() { heads_.reset(); }  // nobody asks for it any more, nor waits for one
+  const Headers& trailers() const { return heads_ ? heads_->trailers : kNone; }  // after eof
 
   // co_await headers() → Status: the response's headers are there; 1xx responses are in head() one by one
   // (ask again). Errors: reset, refused_stream, http2, or what the exchange was closed with.
@@ -34,7 +47,7 @@ class Exchange final : public Stream, public Listed<Exchange> {
    public:
     explicit HeadersAwaiter(Exchange& exchange) : exchange_(exchange) {}
     bool await_ready() const { return exchange_.fresh_head_ || exchange_.error_; }
-    void await_suspend(std::coroutine_handle<> handle) { exchange_.head_waiter_.arm(handle); }
+    void await_suspend(std::coroutine_handle<> handle) { exchange_.heads().arrived.arm(handle); }
     Status await_resume();
 
    private:
@@ -70,6 +83,18 @@ class Exchange final : public Stream, public Listed<Exchange> {
   friend struct Callbacks;
   explicit Exchange(Session& session);
 
+  struct Heads {
+    Waiter arrived{"response headers"};
+    Headers head, trailers, our_trailers;
+    size_t bytes = 0;  // of the block that is arriving
+  };
+  static inline const Headers kNone;
+  Heads& heads() {
+    if (!heads_) heads_ = std::make_unique<Heads>();
+    return *heads_;
+  }
+  const Headers& our_trailers() const { return heads_ ? heads_->our_trailers : kNone; }
+
   bool poll_read(Result<Chunk>& out) override;
   bool poll_write(std::span<const iovec> data, Result<size_t>& out) override;
 
@@ -85,6 +110,13 @@ class Exchange final : public Stream, public Listed<Exchange> {
   uint32_t reset_code() const;
 
   Session& session_;
+  std::unique_ptr<Heads> heads_;
+  std::unique_ptr<Unread> unread_;  // null: nothing is
+  std::unique_ptr<const Error> error_;
+  uint64_t stalled_since_ms_ = 0;  // when queued_ last left zero or last shrank
+  uint32_t queued_ = 0;            // bytes received and not consumed: at most a window
+  uint32_t window_ = 0;            // the stream's receive window
+  uint32_t drained_ = 0;           // bytes consumed since the window last grew
   int32_t id_ = -1;
   bool open_ = false;        // nghttp2 knows the stream and us
   bool fresh_head_ = false;  // headers arrived that nobody has awaited
@@ -92,21 +124,6 @@ class Exchange final : public Stream, public Listed<Exchange> {
   bool final_head_ = false;  // what comes next are trailers
   bool finishing_ = false;   // END_STREAM or trailers asked for
   bool end_framed_ = false;  // and framed
-  Waiter head_waiter_;
-  Headers head_, trailers_, our_trailers_;
-  size_t head_bytes_ = 0;
-
-  Stash kept_;                     // DATA that had to be saved; first in order
-  std::vector<iovec> fresh_;       // DATA still in the loop's buffer
-  iovec lent_{};                   // kept_, as read() lends it
-  size_t queued_ = 0;              // bytes in both: received and not consumed
-  uint64_t stalled_since_ms_ = 0;  // when queued_ last left zero or last shrank
-  uint32_t window_ = 0;            // the stream's receive window
-  size_t drained_ = 0;             // bytes consumed since the window last grew
-
-  std::span<const iovec> pending_;  // what poll_write offers, during the call
-  size_t pending_left_ = 0;         // bytes of it not taken yet
-  std::optional<Error> error_;
 };
 
 }  // namespace ambientd::hbone

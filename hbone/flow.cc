@@ -12,7 +12,7 @@ namespace ambientd::hbone {
 
 void Session::queued(Exchange& exchange, size_t n) {
   if (exchange.queued_ == 0) exchange.stalled_since_ms_ = Loop::current().now_ms();
-  exchange.queued_ += n;
+  exchange.queued_ += static_cast<uint32_t>(n);
   queued_ += n;
   Loop::current().queued().take(n);
   credit_connection();
@@ -23,7 +23,7 @@ void Session::unqueued(Exchange& exchange, size_t n) {
   // Taking a part forgives that part of the time: a reader that nibbles stalls, too.
   uint64_t stalled = Loop::current().now_ms() - exchange.stalled_since_ms_;
   exchange.stalled_since_ms_ += stalled * n / exchange.queued_;
-  exchange.queued_ -= n;
+  exchange.queued_ -= static_cast<uint32_t>(n);
   queued_ -= n;
   Loop::current().queued().give_back(n);
   credit_connection();

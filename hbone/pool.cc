@@ -11,16 +11,6 @@
 
 namespace ambientd::hbone {
 
-// One tunnel waiting for a connection.
-struct Pool::Place final : Closable, Listed<Place> {
-  void close(Errc why) override {
-    if (!error) error = Error{why, "gave up waiting for an HBONE connection"};
-    ready.set();
-  }
-  Event ready{"pool place"};
-  std::optional<Error> error;
-};
-
 struct Pool::Connection {
   Transport transport;
   std::string root;  // what verified the peer
@@ -32,6 +22,7 @@ struct Pool::Entry {
   std::optional<Scope> dialing;  // what the one dial waits for, while there is one
   std::vector<Connection*> connections;
   List<Place> waiting;
+  size_t claims = 0;
 };
 
 Pool::Pool(const PoolLimits& limits) : limits_(limits) {}
@@ -53,28 +44,56 @@ Session* Pool::pick(Entry& entry) const {
   return nullptr;
 }
 
-Task<Result<std::unique_ptr<Exchange>>> Pool::open(PoolKey key, Dialer& dialer, Headers request,
-                                                   Scope& scope) {
+Pool::Claim::Claim(Pool& pool, Entry& entry) : pool_(pool), entry_(&entry) { ++entry.claims; }
+
+Pool::Claim::~Claim() {
+  if (!entry_) return;
+  --entry_->claims;
+  pool_.forget_if_unused(*entry_);
+}
+
+Pool::Claim Pool::claim(const PoolKey& key) {
+  std::unique_ptr<Entry>& slot = entries_[key];
+  if (!slot) slot = std::make_unique<Entry>(key);
+  return {*this, *slot};
+}
+
+Pool::Place::Place(Claim claim, Dialer& dialer, Scope& scope)
+    : claim_(std::move(claim)), dialer_(dialer), scope_(scope) {
+  scope.add(*this);
+}
+
+void Pool::Place::close(Errc why) {
+  if (!error_) error_ = std::make_unique<Error>(why, "gave up waiting for an HBONE connection");
+  ready_.wake();
+}
+
+bool Pool::Place::take(const WriteHeaders& request, Result<std::unique_ptr<Exchange>>& out) {
+  Pool& pool = claim_.pool_;
   for (;;) {
-    if (draining_) co_return fail(Errc::draining, "pool draining");
-    std::unique_ptr<Entry>& slot = entries_[key];
-    if (!slot) slot = std::make_unique<Entry>(key);
-    Entry& entry = *slot;
-    if (Session* session = pick(entry)) {
-      Result<std::unique_ptr<Exchange>> exchange = session->request(request, false);
-      if (exchange || session->usable()) co_return std::move(exchange);
-      continue;
+    if (error_) {
+      out = fail(scope_.explain(*error_));
+      return true;
     }
-    if (!entry.dialing) {
-      entry.dialing.emplace();
-      Loop::current().spawn("hbone connection to " + key.to.str(), drive(&entry, &dialer));
+    if (pool.draining_) {
+      out = fail(Errc::draining, "pool draining");
+      return true;
     }
-    Place place;
-    entry.waiting.push_back(place);
-    scope.add(place);
-    co_await place.ready;
-    if (place.error) co_return fail(scope.explain(std::move(*place.error)));
+    Session* session = pool.pick(*claim_.entry_);
+    if (!session) break;
+    out = session->request(request(), false);
+    if (out || session->usable()) return true;
   }
+  pool.wait_for_dial(*this);
+  return false;
+}
+
+void Pool::wait_for_dial(Place& place) {
+  Entry& entry = *place.claim_.entry_;
+  entry.waiting.push_back(place);
+  if (entry.dialing) return;
+  entry.dialing.emplace();
+  Loop::current().spawn({"hbone connection to", entry.key.to}, drive(&entry, &place.dialer_));
 }
 
 void Pool::settle(Entry& entry, const std::optional<Error>& error) {
@@ -83,13 +102,13 @@ void Pool::settle(Entry& entry, const std::optional<Error>& error) {
   while (!waiting.empty()) {
     Place& place = waiting.front();
     place.Listed<Place>::unlink();
-    place.error = error;
-    place.ready.set();
+    if (error && !place.error_) place.error_ = std::make_unique<Error>(*error);
+    place.ready_.wake();
   }
 }
 
 void Pool::forget_if_unused(Entry& entry) {
-  if (entry.dialing || !entry.connections.empty() || !entry.waiting.empty()) return;
+  if (entry.dialing || !entry.connections.empty() || entry.claims > 0) return;
   entries_.erase(PoolKey(entry.key));
   if (entries_.empty()) emptied_.set();
 }

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/identity.h"
@@ -69,15 +70,53 @@ struct PoolLimits {
   Limits session;
 };
 
+// Writes a request's headers once there is a connection for it: very many may wait, and should hold little.
+using WriteHeaders = std::function<Headers()>;
+
 class Pool {
+  struct Entry;
+
  public:
   explicit Pool(const PoolLimits& limits);
   ~Pool();
   Pool(const Pool&) = delete;
 
-  // Sends `request` on a connection of that key. The answer is the caller's to await. `dialer` outlives the
-  // pool's connections. Errors: what the dial failed with, or what closes `scope`.
-  Task<Result<std::unique_ptr<Exchange>>> open(PoolKey key, Dialer& dialer, Headers request, Scope& scope);
+  // A caller's hold on the connections of a key. It goes before the pool does.
+  class Claim {
+   public:
+    Claim(Claim&& other) noexcept : pool_(other.pool_), entry_(std::exchange(other.entry_, nullptr)) {}
+    ~Claim();
+
+   private:
+    friend class Pool;
+    Claim(Pool& pool, Entry& entry);
+    Pool& pool_;
+    Entry* entry_;
+  };
+  Claim claim(const PoolKey& key);
+
+  // A caller that wants a tunnel: until take() is true, co_await it.
+  class Place final : public Closable, public Listed<Place> {
+   public:
+    // `dialer` outlives the pool's connections.
+    Place(Claim claim, Dialer& dialer, Scope& scope);
+    // Sends the request if a connection has room for it; true when `out` is set. The answer is the caller's
+    // to await. Errors: what the dial failed with, or what closes the scope.
+    bool take(const WriteHeaders& request, Result<std::unique_ptr<Exchange>>& out);
+    void close(Errc why) override;
+
+    bool await_ready() const { return error_ != nullptr; }
+    void await_suspend(std::coroutine_handle<> handle) { ready_.arm(handle); }
+    void await_resume() const {}
+
+   private:
+    friend class Pool;
+    Claim claim_;
+    Dialer& dialer_;
+    Scope& scope_;
+    Waiter ready_{"pool place"};
+    std::unique_ptr<const Error> error_;
+  };
 
   // A certificate was replaced: connections whose peer it would no longer trust are drained.
   void reconsider(const WorkloadCertificate& now);
@@ -95,12 +134,11 @@ class Pool {
   size_t connections() const;
 
  private:
-  struct Entry;
-  struct Place;
   struct Connection;
   Task<void> drive(Entry* entry, Dialer* dialer);
   Task<Result<std::unique_ptr<Connection>>> dial(Entry* entry, Dialer* dialer);
   Session* pick(Entry& entry) const;
+  void wait_for_dial(Place& place);
   void settle(Entry& entry, const std::optional<Error>& error);
   void forget_if_unused(Entry& entry);
 

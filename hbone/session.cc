@@ -206,6 +206,13 @@ bool Session::frame() {
   return false;
 }
 
+size_t Session::frame_offer(const DataOffer& offer) {
+  offer_ = offer;
+  nghttp2_session_resume_data(h2_, offer.by->id_);
+  frame();
+  return std::exchange(offer_, {}).left;
+}
+
 void Session::mark_dirty() { dirty_.set(); }
 
 size_t Session::room() const { return batch_.size() >= kBatch ? 0 : kBatch - batch_.size(); }
@@ -244,8 +251,9 @@ void Session::attach(Exchange& exchange, int32_t id) {
 void Session::detach(Exchange& exchange) {
   if (exchange.open_) {
     if (!error_ && !(exchange.eof_ && exchange.finishing_)) reset(exchange, exchange.reset_code());
-    bool owed = exchange.finishing_ && !exchange.end_framed_ && !exchange.our_trailers_.empty();
-    if (owed && !exchange.error_) trailers_left_.emplace(exchange.id_, std::move(exchange.our_trailers_));
+    bool owed = exchange.finishing_ && !exchange.end_framed_ && !exchange.our_trailers().empty();
+    if (owed && !exchange.error_)
+      trailers_left_.emplace(exchange.id_, std::move(exchange.heads().our_trailers));
     exchange.let_go();
   }
   std::erase(fresh_, &exchange);

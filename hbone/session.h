@@ -64,6 +64,13 @@ struct Slots {
   bool filled = false;  // they hold bytes that are being framed
 };
 
+// What an exchange wants to send, during the call in which nghttp2 may frame it.
+struct DataOffer {
+  const Exchange* by = nullptr;
+  std::span<const iovec> data{};  // empty: it lies in the slots
+  size_t left = 0;                // bytes not framed yet
+};
+
 // Counts that metrics read; one writer, the session's loop.
 struct SessionCounts {
   uint64_t stalled_resets = 0, peer_resets = 0, our_resets = 0, ping_timeouts = 0;
@@ -111,9 +118,10 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
   void deliver_requests();
   void end(Error error);
 
-  bool frame();         // lets nghttp2 fill the batch; false: the session is broken
-  void mark_dirty();    // something is to be sent this turn
-  size_t room() const;  // bytes of DATA the batch still takes
+  bool frame();                                // lets nghttp2 fill the batch; false: the session is broken
+  size_t frame_offer(const DataOffer& offer);  // how many bytes of it were left
+  void mark_dirty();                           // something is to be sent this turn
+  size_t room() const;                         // bytes of DATA the batch still takes
   std::span<const iovec> slots(size_t window);
   void wait_for_room(Exchange& exchange);
   void release_writers();
@@ -147,6 +155,7 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
 
   Buffer batch_;  // framed, not yet taken by the transport
   Slots slots_;   // at its end, while an exchange's bytes are read straight into it
+  DataOffer offer_;
   Event dirty_{"something to send"};
   Event empty_{"last exchange"};
   Scratch* home_ = nullptr;           // where fresh DATA lies

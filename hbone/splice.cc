@@ -19,7 +19,7 @@ Next end(Exchange& tunnel) {
 }
 
 // One read into one or more frames.
-[[gnu::noinline]] Next step(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
+[[gnu::noinline]] Next read_into_frames(TcpStream& app, Exchange& tunnel, uint64_t& bytes, Status& status) {
   if (!app.may_read()) return Next::wait_read;
   Status good = tunnel.sendable();
   if (!good) return give_up(app, tunnel, std::move(good.error()), status);
@@ -43,6 +43,7 @@ std::span<const iovec> Session::slots(size_t window) {
   size_t most_in_frame = std::min<size_t>(
       nghttp2_session_get_remote_settings(h2_, NGHTTP2_SETTINGS_MAX_FRAME_SIZE), kReadAtOnce);
   size_t n = std::min((window + most_in_frame - 1) / most_in_frame, slots_.pieces.size());
+  if (batch_.capacity() == 0) batch_ = Loop::current().take_buffer();
   uint8_t* at = batch_.room(window + n * kFrameHeader);
   slots_.size = most_in_frame;
   for (size_t i = 0; i < n; ++i) {
@@ -81,17 +82,15 @@ bool Exchange::may_send() {
 }
 
 Status Exchange::sendable() const {
-  if (error_ || !open_) return fail(error_.value_or(Error{Errc::reset, "stream closed"}));
+  if (error_) return fail(*error_);
+  if (!open_) return fail(Errc::reset, "stream closed");
   return {};
 }
 
 Status Exchange::fill(size_t n) {
-  pending_left_ = n;
   session_.slots_.filled = true;
-  nghttp2_session_resume_data(session_.h2_, id_);
-  session_.frame();
+  size_t left = session_.frame_offer({.by = this, .left = n});
   session_.slots_.filled = false;
-  size_t left = std::exchange(pending_left_, 0);
   session_.mark_dirty();
   if (left == 0) return {};
   Status why = sendable();
@@ -99,11 +98,13 @@ Status Exchange::fill(size_t n) {
   return why;
 }
 
-Task<Status> splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
+Pumps splice(TcpStream& app, Stream& stream, uint64_t& sent, uint64_t& received) {
+  constexpr auto generic = pump_by<pump_once, Stream, Stream>;
   auto* tunnel = dynamic_cast<Exchange*>(&stream);
-  if (tunnel) tunnel->forget_head();
-  Task<Status> up = tunnel ? pump_by(step, app, *tunnel, sent) : pump(app, stream, sent);
-  return both_ways(std::move(up), pump(stream, app, received));
+  if (!tunnel) return Pumps(generic, generic, static_cast<Stream&>(app), stream, sent, received);
+  tunnel->forget_head();
+  return Pumps(pump_by<read_into_frames, TcpStream, Exchange>, pump_by<pump_once, Exchange, TcpStream>, app,
+               *tunnel, sent, received);
 }
 
 }  // namespace ambientd::hbone

@@ -18,8 +18,8 @@
 
 namespace ambientd::hbone {
 
-// As relay(). `sent`: bytes from the application into the tunnel; `received`: the other way. A tunnel that is
-// no Exchange (plain TCP) is relayed.
-Task<Status> splice(TcpStream& app, Stream& tunnel, uint64_t& sent, uint64_t& received);
+// As relay(), as a part of the story: see Pumps. `sent`: bytes from the application into the tunnel;
+// `received`: the other way. A tunnel that is no Exchange (plain TCP) is relayed.
+Pumps splice(TcpStream& app, Stream& tunnel, uint64_t& sent, uint64_t& received);
 
 }  // namespace ambientd::hbone

@@ -8,10 +8,13 @@
 
 namespace ambientd::hbone {
 
-// Opens a tunnel through the pool and waits for its 200. Errors: those of Pool::open; http_status with
-// `http status: 401 Unauthorized` when the peer refused; reset, refused_stream, http2; or what closes
-// `scope`. *refused, where given, receives the refusing status, else 0.
-Task<Result<std::unique_ptr<Exchange>>> open_tunnel(Pool& pool, PoolKey key, Dialer& dialer,
+// Opens a tunnel through the pool and waits for its 200; `write` is called when the CONNECT is sent. Errors:
+// those of Pool::Place; http_status with `http status: 401 Unauthorized` when the peer refused; reset,
+// refused_stream, http2; or what closes `scope`. *refused, where given, receives the refusing status, else 0.
+Task<Result<std::unique_ptr<Exchange>>> open_tunnel(Pool& pool, const PoolKey& key, Dialer& dialer,
+                                                    WriteHeaders write, Scope& scope, int* refused = nullptr);
+// The same; `connect` outlives the await.
+Task<Result<std::unique_ptr<Exchange>>> open_tunnel(Pool& pool, const PoolKey& key, Dialer& dialer,
                                                     const Connect& connect, Scope& scope,
                                                     int* refused = nullptr);
 

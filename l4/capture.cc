@@ -88,8 +88,8 @@ Capture::Capture(Listeners listeners, PodWorker& pod)
                    if (has_seat(pod))
                      pod.worker.loop.spawn("plaintext client", serve_plaintext(&pod, std::move(fd)));
                  }),
-      outbound_(std::move(listeners.outbound), [&pod](Fd fd) {
-        if (has_seat(pod)) pod.worker.loop.spawn("captured call", take_call(&pod, std::move(fd)));
+      outbound_(std::move(listeners.outbound), [&pod](Fd fd, const SockAddr& from) {
+        if (has_seat(pod)) take_call(pod, std::move(fd), from);
       }) {}
 
 }  // namespace ambientd::l4

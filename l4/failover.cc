@@ -16,7 +16,26 @@ namespace {
 using config::WorkloadPtr;
 using StreamPtr = std::unique_ptr<Stream>;
 
-constexpr size_t kMostHops = 32;  // that one call fails at before it is given up
+constexpr size_t kMostHops = 32;          // that one call fails at before it is given up
+constexpr uint64_t kHangUpEveryMs = 100;  // between looks whether the application is still there
+
+// Ends a scope when the application is gone. It looks at a timer, because before the tunnel stands nobody may
+// read from the application (its bytes must wait), and most dials are over before the first look.
+class HangUp {
+ public:
+  HangUp(const TcpStream& app, Scope& scope) : app_(app), scope_(scope), timer_([this] { look(); }) {
+    Loop::current().set_timer(timer_, kHangUpEveryMs);
+  }
+
+ private:
+  void look() {
+    if (app_.hung_up()) return scope_.close({Errc::reset, "the application hung up"});
+    Loop::current().set_timer(timer_, kHangUpEveryMs);
+  }
+  const TcpStream& app_;
+  Scope& scope_;
+  Timer timer_;
+};
 
 // Where else a call may go. Nothing: nowhere, or to nobody the mesh knows.
 std::optional<Decision> another(PodWorker& pod, const Captured& call, config::Tried tried) {
@@ -64,12 +83,21 @@ class Attempt {
   Timer timer_;
 };
 
-Task<Status> find_address(PodWorker& pod, Captured& call, Scope& scope) {
+// Asks for the address of a decision that has none yet. `opened`: the error, where there is one.
+[[gnu::noinline]] Task<void> find_address(PodWorker& pod, Captured& call, Report& report, Scope& scope,
+                                          Result<StreamPtr>& opened) {
   pod.worker.telemetry.asked_dns(*call.self, call.decision.hostname);
   Result<std::vector<Ip>> addresses = co_await resolve(call.decision.hostname, scope);
-  if (!addresses) co_return fail(std::move(addresses.error()));
-  std::ranges::shuffle(*addresses, pod.worker.random);
-  co_return complete(call.decision, *addresses, {*call.self, call.from.ip, call.target});
+  Status found = addresses ? Status{} : fail(std::move(addresses.error()));
+  if (found) {
+    std::ranges::shuffle(*addresses, pod.worker.random);
+    found = complete(call.decision, *addresses, {*call.self, call.from.ip, call.target});
+  }
+  if (!found) {
+    opened = fail(std::move(found.error()));
+    co_return;
+  }
+  report.redirect(flow_of(call));
 }
 
 // What the far end of a double HBONE says of itself replaces what was known of its network.
@@ -84,45 +112,71 @@ void learn(const PodWorker& pod, const hbone::Exchange& tunnel, const Captured& 
   report.redirect(std::move(flow));
 }
 
-Task<Result<StreamPtr>> open_hbone(PodWorker& pod, Captured& call, Report& report, Scope& scope,
-                                   int& status) {
+// Many calls may wait here at once: the key is gone by then, and the request is written when it is sent.
+[[gnu::noinline]] Task<Result<std::unique_ptr<hbone::Exchange>>> ask_for_tunnel(PodWorker& pod,
+                                                                                const Captured& call,
+                                                                                Scope& scope, int& status) {
   bool twice = call.decision.protocol == Decision::Protocol::double_hbone;
   hbone::Dialer& dialer = twice ? static_cast<hbone::Dialer&>(pod.double_dialer) : pod;
-  hbone::Connect request = connect_request(call);
-  if (twice) request.forwarded_network = pod.worker.settings.network;
-  Result<std::unique_ptr<hbone::Exchange>> tunnel =
-      co_await hbone::open_tunnel(pod.pool, pool_key(call), dialer, request, scope, &status);
-  if (tunnel) {
-    if (twice) learn(pod, **tunnel, call, report);
-    co_return StreamPtr(std::move(*tunnel));
-  }
-  Error error = std::move(tunnel.error());
-  if (error.code == Errc::reset && !scope.closed()) error = {Errc::http2, "h2 failed: " + error.detail};
-  co_return fail(std::move(error));
+  auto write = [&pod, &call] {
+    bool far = call.decision.protocol == Decision::Protocol::double_hbone;
+    return connect_request(call, far ? std::optional(pod.worker.settings.network) : std::nullopt).headers();
+  };
+  return hbone::open_tunnel(pod.pool, pool_key(call), dialer, write, scope, &status);
 }
 
-Task<Result<StreamPtr>> open_once(PodWorker& pod, Captured& call, Report& report, Scope& scope, int& status) {
-  if (!call.decision.hostname.empty()) {
-    Status found = co_await find_address(pod, call, scope);
-    if (!found) co_return fail(std::move(found.error()));
-    report.redirect(flow_of(call));
+// `opened`: what the answer makes of the way.
+[[gnu::noinline]] void take_answer(PodWorker& pod, const Captured& call, Report& report, const Scope& scope,
+                                   Result<std::unique_ptr<hbone::Exchange>>& tunnel,
+                                   Result<StreamPtr>& opened) {
+  if (tunnel) {
+    if (call.decision.protocol == Decision::Protocol::double_hbone) learn(pod, **tunnel, call, report);
+    opened = std::move(*tunnel);
+    return;
   }
-  if (call.decision.protocol != Decision::Protocol::tcp)
-    co_return co_await open_hbone(pod, call, report, scope, status);
-  Result<Fd> fd = co_await dial(pod, call.decision.to, {}, scope);
+  Error& error = tunnel.error();
+  if (error.code == Errc::reset && !scope.closed()) error = {Errc::http2, "h2 failed: " + error.detail};
+  opened = fail(std::move(error));
+}
+
+[[gnu::noinline]] Task<Result<StreamPtr>> open_plain(PodWorker& pod, SockAddr to, Scope& scope) {
+  Result<Fd> fd = co_await dial(pod, to, {}, scope);
   if (!fd) co_return fail(std::move(fd.error()));
   co_return std::make_unique<TcpStream>(std::move(*fd));
 }
 
+// How the attempts of one call stand.
+struct Attempts {
+  explicit Attempts(const Settings& settings)
+      : until_ms(Loop::current().now_ms() + settings.failover_ms), most_ms(settings.answer_ms) {}
+  std::vector<WorkloadPtr> tried;
+  uint64_t until_ms, most_ms;  // for all of them; for the next one
+  int status = 0;              // with which the peer refused the last one; 0: it did not
+  bool repeated = false;
+};
+
 // What follows a failed attempt. Nothing: it was the last.
-std::optional<Decision> next_decision(PodWorker& pod, const Captured& call, std::vector<WorkloadPtr>& tried,
-                                      Errc why, bool& repeated) {
-  if (!call.decision.workload || tried.size() >= kMostHops) return {};
-  tried = with_hops(std::move(tried), call.decision);
-  if (std::optional<Decision> next = another(pod, call, tried)) return next;
+std::optional<Decision> next_decision(PodWorker& pod, const Captured& call, Attempts& so_far, Errc why) {
+  if (!call.decision.workload || so_far.tried.size() >= kMostHops) return {};
+  so_far.tried = with_hops(std::move(so_far.tried), call.decision);
+  if (std::optional<Decision> next = another(pod, call, so_far.tried)) return next;
   // A stream that a draining connection refused was provably not looked at: the same peer may take a new one.
-  if (why != Errc::refused_stream || std::exchange(repeated, true)) return {};
+  if (why != Errc::refused_stream || std::exchange(so_far.repeated, true)) return {};
   return call.decision;
+}
+
+// Whether there is another attempt to be made, to which the call then is changed.
+[[gnu::noinline]] bool turn_to_next(PodWorker& pod, Captured& call, Report& report, const Scope& scope,
+                                    Attempts& so_far, const Error& error) {
+  const uint64_t now_ms = Loop::current().now_ms();
+  if (scope.closed() || now_ms >= so_far.until_ms || !may_try_again(error.code, so_far.status)) return false;
+  std::optional<Decision> next = next_decision(pod, call, so_far, error.code);
+  if (!next) return false;
+  pod.worker.telemetry.attempt_failed(flow_of(call), error);
+  call.decision = std::move(*next);
+  report.redirect(flow_of(call));
+  so_far.most_ms = so_far.until_ms - now_ms;
+  return true;
 }
 
 }  // namespace
@@ -181,28 +235,28 @@ Flow flow_of(const Captured& call) {
   return flow;
 }
 
-Task<Result<StreamPtr>> open_way(PodWorker& pod, Captured& call, Report& report, Scope& scope) {
-  const Settings& settings = pod.worker.settings;
-  const uint64_t until_ms = Loop::current().now_ms() + settings.failover_ms;
-  std::vector<WorkloadPtr> tried;
-  bool repeated = false;
-  for (uint64_t most_ms = settings.answer_ms;;) {
-    int status = 0;
-    Error error;
+Task<Result<StreamPtr>> open_way(PodWorker& pod, std::unique_ptr<Captured> call, const TcpStream& app,
+                                 Report& report, Scope& scope) {
+  HangUp hang_up(app, scope);
+  Attempts attempts(pod.worker.settings);
+  for (;;) {
+    Result<StreamPtr> opened;
     {
-      Attempt attempt(pod, call, tried, most_ms, scope);
-      Result<StreamPtr> opened = co_await open_once(pod, call, report, attempt.inner.scope, status);
-      if (opened) co_return opened;
-      error = scope.explain(attempt.inner.scope.explain(std::move(opened.error())));
+      Attempt attempt(pod, *call, attempts.tried, attempts.most_ms, scope);
+      Scope& inner = attempt.inner.scope;
+      if (!call->decision.hostname.empty()) co_await find_address(pod, *call, report, inner, opened);
+      bool plain = call->decision.protocol == Decision::Protocol::tcp;
+      if (opened && plain) opened = co_await open_plain(pod, call->decision.to, inner);
+      if (opened && !plain) {
+        Result<std::unique_ptr<hbone::Exchange>> tunnel =
+            co_await ask_for_tunnel(pod, *call, inner, attempts.status);
+        take_answer(pod, *call, report, inner, tunnel, opened);
+      }
+      inner.explain(opened);
+      scope.explain(opened);
     }
-    const uint64_t now_ms = Loop::current().now_ms();
-    if (scope.closed() || now_ms >= until_ms || !may_try_again(error.code, status)) co_return fail(error);
-    std::optional<Decision> next = next_decision(pod, call, tried, error.code, repeated);
-    if (!next) co_return fail(error);
-    pod.worker.telemetry.attempt_failed(flow_of(call), error);
-    call.decision = std::move(*next);
-    report.redirect(flow_of(call));
-    most_ms = until_ms - now_ms;
+    if (opened || !turn_to_next(pod, *call, report, scope, attempts, opened.error()))
+      co_return std::move(opened);
   }
 }
 

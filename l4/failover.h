@@ -17,9 +17,11 @@ namespace ambientd::l4 {
 // A call as it is reported.
 Flow flow_of(const Captured& call);
 
-// The open way, with report.ends() as it turned out to be. Errors: what the last attempt failed with, or what
-// closes `scope`. `call` ends as the last decision.
-Task<Result<std::unique_ptr<Stream>>> open_way(PodWorker& pod, Captured& call, Report& report, Scope& scope);
+// The open way, with report.ends() as it turned out to be; the call with its decision is only needed until
+// then. When `app` is gone it closes `scope`. Errors: what the last attempt failed with, or what closes
+// `scope`.
+Task<Result<std::unique_ptr<Stream>>> open_way(PodWorker& pod, std::unique_ptr<Captured> call,
+                                               const TcpStream& app, Report& report, Scope& scope);
 
 // Whether an attempt that ended with this may be made again elsewhere. `status`: of a refused CONNECT, else
 // 0.

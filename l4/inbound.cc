@@ -126,7 +126,9 @@ void refuse(Exchange& exchange, Errc why) {
 }
 
 Status accept(Exchange& exchange, const Worker& worker, const config::Workload& self) {
-  hbone::Headers head{{":status", "200"}};
+  hbone::Headers head;
+  head.reserve(2);
+  head.emplace_back(":status", "200");
   if (worker.settings.response_baggage) head.emplace_back("baggage", baggage_of(self).str());
   return exchange.respond(head, false);
 }
@@ -135,8 +137,9 @@ Status accept(Exchange& exchange, const Worker& worker, const config::Workload& 
 // goes when this is over: a tunnel that lives long does not keep it, nor, because this is not inlined, the
 // room for this frame.
 [[gnu::noinline]] Task<Result<Fd>> reach(Peer* peer, Exchange* exchange, std::unique_ptr<Offer> offer,
-                                         Scope& scope, policy::Peer caller) {
-  Status allowed = judge(peer->pod.worker, *offer->self, caller);
+                                         Live& live) {
+  Scope& scope = live.scope;
+  Status allowed = judge(peer->pod.worker, *offer->self, live.peer());
   Result<Fd> fd = fail(allowed ? Error{Errc::closed, {}} : allowed.error());
   // Whom a PROXY header tells who calls needs no address made up for it.
   bool on_loopback = !offer->preface.empty() && peer->pod.worker.settings.localhost_app_tunnel;
@@ -176,25 +179,30 @@ Task<void> serve_tunnel(Peer* peer, std::unique_ptr<Exchange> exchange) {
   live.target = offer->app;
   live.forwarded_host = offer->forwarded_host;
   scope.add(*exchange);
-  Result<Fd> fd = co_await reach(peer, exchange.get(), std::move(offer), scope, live.peer());
-  if (!fd) {
-    report.end(fail(std::move(fd.error())));
-    co_return;
+  Fd fd;
+  {
+    Result<Fd> reached = co_await reach(peer, exchange.get(), std::move(offer), live);
+    if (!reached) {
+      report.fail(reached.error());
+      co_return;
+    }
+    fd = std::move(*reached);
   }
-  TcpStream app(std::move(*fd));
+  TcpStream app(std::move(fd));
   scope.add(app);
-  Status ended = co_await hbone::splice(app, *exchange, report.bytes.b_to_a, report.bytes.a_to_b);
-  report.end(relay_outcome(scope, std::move(ended)));
+  Pumps pumps = hbone::splice(app, *exchange, report.bytes.b_to_a, report.bytes.a_to_b);
+  while (!pumps.ended()) co_await pumps;
+  live.end(pumps.status());
 }
 
 Task<void> serve_session(PodWorker& pod, TlsStream& tls, const Identity& self, SockAddr from,
                          SockAddr local) {
   Worker& worker = pod.worker;
   Peer peer{pod, from, local, peer_check(tls.ssl()).identity};
-  std::string name = "tunnel from " + from.str();
   hbone::Session session(hbone::Session::Role::server, tls, worker.settings.server,
-                         [&](std::unique_ptr<Exchange> exchange) {
-                           worker.loop.spawn(name, serve_tunnel(&peer, std::move(exchange)));
+                         [&peer](std::unique_ptr<Exchange> exchange) {
+                           Loop& loop = peer.pod.worker.loop;
+                           loop.spawn({"tunnel from", peer.from}, serve_tunnel(&peer, std::move(exchange)));
                          });
   Pod::Seat seat(pod.pod);
   Incoming incoming{{}, pod, session, self, peer_check(tls.ssl()).root, tls.ssl()};

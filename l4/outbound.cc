@@ -1,57 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l4/outbound.h"
 
-#include <fmt/format.h>
-
 #include "core/tcp_stream.h"
 #include "hbone/splice.h"
 #include "l4/baggage.h"
 #include "l4/failover.h"
 #include "l4/outcome.h"
+#include "l4/ports.h"
 #include "l4/spread.h"
 
 namespace ambientd::l4 {
 namespace {
-
-constexpr uint64_t kHangUpEveryMs = 100;  // between looks whether the application is still there
-
-// Ends a scope when the application is gone. It looks at a timer, because before the tunnel stands nobody may
-// read from the application (its bytes must wait), and most dials are over before the first look.
-class HangUp {
- public:
-  HangUp(const TcpStream& app, Scope& scope) : app_(app), scope_(scope), timer_([this] { look(); }) {
-    Loop::current().set_timer(timer_, kHangUpEveryMs);
-  }
-
- private:
-  void look() {
-    if (app_.hung_up()) return scope_.close({Errc::reset, "the application hung up"});
-    Loop::current().set_timer(timer_, kHangUpEveryMs);
-  }
-  const TcpStream& app_;
-  Scope& scope_;
-  Timer timer_;
-};
-
-// The decision is only needed until the way is open: a connection that lives long does not keep it.
-[[gnu::noinline]] Task<Result<std::unique_ptr<Stream>>> open_upstream(PodWorker& pod,
-                                                                      std::unique_ptr<Captured> call,
-                                                                      const TcpStream& app, Report& report,
-                                                                      Scope& scope) {
-  HangUp hang_up(app, scope);
-  co_return co_await open_way(pod, *call, report, scope);
-}
-
-Task<Status> relay_call(PodWorker& pod, TcpStream& app, std::unique_ptr<Captured> call, Report& report,
-                        Scope& scope) {
-  Result<std::unique_ptr<Stream>> upstream = co_await open_upstream(pod, std::move(call), app, report, scope);
-  if (!upstream) co_return fail(scope.explain(std::move(upstream.error())));
-  report.open();
-  scope.add(app);
-  scope.add(**upstream);
-  Status ended = co_await hbone::splice(app, **upstream, report.bytes.a_to_b, report.bytes.b_to_a);
-  co_return relay_outcome(scope, std::move(ended));
-}
 
 Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
   Story story(pod->worker);
@@ -61,8 +20,21 @@ Task<void> carry(PodWorker* pod, Fd fd, std::unique_ptr<Captured> call) {
   Report report(pod->worker.telemetry, flow_of(*call), false);
   Live live(pod->worker, *pod, scope, report);
   live.target = call->target;
-  Status ended = co_await relay_call(*pod, app, std::move(call), report, scope);
-  report.end(ended);
+  std::unique_ptr<Stream> upstream;
+  {
+    Result<std::unique_ptr<Stream>> opened = co_await open_way(*pod, std::move(call), app, report, scope);
+    if (!opened) {
+      report.fail(opened.error());
+      co_return;
+    }
+    upstream = std::move(*opened);
+  }
+  report.open();
+  scope.add(app);
+  scope.add(*upstream);
+  Pumps pumps = hbone::splice(app, *upstream, report.bytes.a_to_b, report.bytes.b_to_a);
+  while (!pumps.ended()) co_await pumps;
+  live.end(pumps.status());
 }
 
 void count_missing_waypoint(Worker& worker, const Call& call, const Result<Decision>& decision) {
@@ -82,20 +54,22 @@ struct Accepted {
   SockAddr from, target;
 };
 
-Result<Accepted> addresses(const PodWorker& pod, int fd) {
-  std::optional<SockAddr> from = peer_address(fd), local = local_address(fd),
-                          target = original_destination(fd);
-  if (!from || !local || !target) return fail(Errc::reset, "the application hung up");
+Result<Accepted> addresses(const PodWorker& pod, int fd, const SockAddr& from) {
+  std::optional<SockAddr> target = original_destination(fd);
+  // Whom nothing redirected dialled us: then, and only then, our own address matters.
+  std::optional<SockAddr> local = target && is_own_port(target->port) ? local_address(fd) : SockAddr{};
+  if (!local || !target) return fail(Errc::reset, "the application hung up");
   if (calls_ourselves(*target, *local)) {
-    report_refused(pod, Direction::outbound, *from, *target, {Errc::self_call, {}});
+    report_refused(pod, Direction::outbound, from, *target, {Errc::self_call, {}});
     return fail(Errc::self_call, {});
   }
-  return Accepted{*from, *target};
+  return Accepted{from, *target};
 }
 
 void carry_on(Worker& worker, size_t place, Fd app, Captured call) {
-  std::string name = "call to " + call.target.str();
-  worker.loop.spawn(std::move(name), carry_call(worker.pods[place].get(), std::move(app), std::move(call)));
+  SockAddr target = call.target;
+  worker.loop.spawn({"call to", target},
+                    carry_call(worker.pods[place].get(), std::move(app), std::move(call)));
 }
 
 void hand_over(PodWorker& pod, Fd app, Captured call) {
@@ -107,6 +81,28 @@ void hand_over(PodWorker& pod, Fd app, Captured call) {
   carrier.loop.post([&carrier, place, app = std::move(app), call = std::move(call)]() mutable {
     carry_on(carrier, place, std::move(app), std::move(call));
   });
+}
+
+// Decides over a call of the pod's and hands it to who carries it.
+void dispatch(PodWorker& pod, Fd app, const Accepted& accepted, config::WorkloadPtr self) {
+  Worker& worker = pod.worker;
+  Call call{*self, accepted.from.ip, accepted.target};
+  Result<Decision> decision = decide(*worker.snapshot, rules_of(worker.settings), call, worker.random());
+  count_missing_waypoint(worker, call, decision);
+  if (!decision)
+    return report_refused(pod, Direction::outbound, accepted.from, accepted.target, decision.error());
+  hand_over(pod, std::move(app), {std::move(self), accepted.from, accepted.target, std::move(*decision)});
+}
+
+// The pod is not in the mesh yet, as far as we know.
+Task<void> take_late_call(PodWorker* pod, Fd app, Accepted accepted) {
+  Story story(pod->worker);
+  Result<config::WorkloadPtr> self = co_await own_workload(*pod);
+  if (self) {
+    dispatch(*pod, std::move(app), accepted, std::move(*self));
+  } else {
+    report_refused(*pod, Direction::outbound, accepted.from, accepted.target, self.error());
+  }
 }
 
 }  // namespace
@@ -126,33 +122,21 @@ hbone::PoolKey pool_key(const Captured& call) {
           call.from.ip,          decision.peers,       decision.authority};
 }
 
-hbone::Connect connect_request(const Captured& call) {
+hbone::Connect connect_request(const Captured& call, std::optional<std::string> network) {
   const config::ServicePtr& service = call.decision.service;
   return {.authority = call.decision.authority,
           .baggage = baggage_of(*call.self).str(),
           .forwarded = hbone::forwarded_for(call.from, service ? service->hostname : std::string()),
           .traceparent = hbone::new_traceparent(),
-          .forwarded_network = {}};
+          .forwarded_network = std::move(network)};
 }
 
-Task<void> take_call(PodWorker* pod, Fd app) {
-  Story story(pod->worker);
-  Result<Accepted> accepted = addresses(*pod, app.get());
-  if (!accepted) co_return;
-  Result<config::WorkloadPtr> self = co_await own_workload(*pod);
-  if (!self) {
-    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, self.error());
-    co_return;
-  }
-  Worker& worker = pod->worker;
-  Call call{**self, accepted->from.ip, accepted->target};
-  Result<Decision> decision = decide(*worker.snapshot, rules_of(worker.settings), call, worker.random());
-  count_missing_waypoint(worker, call, decision);
-  if (!decision) {
-    report_refused(*pod, Direction::outbound, accepted->from, accepted->target, decision.error());
-    co_return;
-  }
-  hand_over(*pod, std::move(app), {*self, accepted->from, accepted->target, std::move(*decision)});
+void take_call(PodWorker& pod, Fd app, const SockAddr& from) {
+  Result<Accepted> accepted = addresses(pod, app.get(), from);
+  if (!accepted) return;
+  if (pod.self) return dispatch(pod, std::move(app), *accepted, pod.self);
+  StoryName name("captured call to", accepted->target);
+  pod.worker.loop.spawn(std::move(name), take_late_call(&pod, std::move(app), *accepted));
 }
 
 Task<void> carry_call(PodWorker* pod, Fd app, Captured call) {

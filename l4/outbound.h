@@ -17,9 +17,9 @@ struct Captured {
   Decision decision;
 };
 
-// Decides over a connection accepted on 15001 and hands it to the worker that owns its way. A refusal is
-// logged and closes the connection.
-Task<void> take_call(PodWorker* pod, Fd app);
+// Decides over a connection accepted on 15001, at once or when it is known who the pod is, and hands it to
+// the worker that owns its way. A refusal is logged and closes the connection.
+void take_call(PodWorker& pod, Fd app, const SockAddr& from);
 
 // Carries it: tunnel or plain TCP, relay, report.
 Task<void> carry_call(PodWorker* pod, Fd app, Captured call);
@@ -28,6 +28,7 @@ Task<void> carry_call(PodWorker* pod, Fd app, Captured call);
 Worker& carrier_of(const Captured& call, const std::vector<Worker*>& workers);
 
 hbone::PoolKey pool_key(const Captured& call);
-hbone::Connect connect_request(const Captured& call);  // with a new traceparent
+// With a new traceparent. `network`: ours, where the peer must be told.
+hbone::Connect connect_request(const Captured& call, std::optional<std::string> network = {});
 
 }  // namespace ambientd::l4

@@ -225,10 +225,10 @@ void Report::count() {
   traffic_->sent.add(bytes.b_to_a - std::exchange(counted_.b_to_a, bytes.b_to_a));
 }
 
-void Report::end(const Status& status) {
+void Report::conclude(const Error* why) {
   if (!open_) open();
   count();
-  std::string_view flag = status ? "-" : response_flag(status.error().code);
+  std::string_view flag = why ? response_flag(why->code) : "-";
   TrafficMetrics& metrics = telemetry_.metrics_;
   if (flag == "-") {
     traffic_->closed.add();
@@ -237,12 +237,12 @@ void Report::end(const Status& status) {
     metrics.closed.with(telemetry_.number_, labels).add();
     metrics.failed.with(telemetry_.number_, labels).add();
   }
-  if (!status && status.error().code == Errc::revoked) telemetry_.revoked(ends().direction);
-  log(status);
+  if (why && why->code == Errc::revoked) telemetry_.revoked(ends().direction);
+  log(why);
 }
 
-void Report::log(const Status& status) const {
-  log::Level level = status ? log::Level::info : log::Level::error;
+void Report::log(const Error* why) const {
+  log::Level level = why ? log::Level::error : log::Level::info;
   if (!log::enabled(level, kTarget, subject_of(ends()))) return;
   Line line(ends(), from_, to_, authority_);
   bool outbound = ends().direction == Direction::outbound;
@@ -250,7 +250,7 @@ void Report::log(const Status& status) const {
   line.fields.emplace_back("bytes_recv", outbound ? bytes.b_to_a : bytes.a_to_b);
   std::string duration = std::to_string((uv_hrtime() - started_ns_) / 1'000'000) + "ms";
   line.add("duration", duration);
-  std::string error = status ? "" : error_text(status.error());
+  std::string error = why ? error_text(*why) : "";
   line.add("error", error);
   log::write_enabled(level, kTarget, "connection complete", line.fields);
 }

@@ -12,7 +12,6 @@
 #include <unordered_map>
 
 #include "core/ip.h"
-#include "core/list.h"
 #include "core/metrics.h"
 #include "core/relay.h"
 #include "core/result.h"
@@ -80,14 +79,16 @@ class Telemetry {
   std::string key_;                               // room to write one in
 };
 
-class Report : public Listed<Report> {
+class Report {
  public:
   Report(Telemetry& telemetry, Flow&& flow) : Report(telemetry, std::move(flow), true) {}
   Report(Telemetry& telemetry, Flow&& flow, bool is_open);
+  Report(const Report&) = delete;
   void redirect(Flow&& flow);  // before open()
   void open();                 // it is; end() counts what never was as opened, too
   // Ends it: closed, failed where it failed, and the access log line. Once.
-  void end(const Status& status);
+  void end(const Status& status) { conclude(status ? nullptr : &status.error()); }
+  void fail(const Error& why) { conclude(&why); }
   void count();  // takes over the bytes that flowed since the last time
 
   const Flow& ends() const { return traffic_->ends; }
@@ -97,7 +98,8 @@ class Report : public Listed<Report> {
   Relayed bytes;  // a: downstream (who called), b: upstream
 
  private:
-  void log(const Status& status) const;
+  void conclude(const Error* why);  // null: it ended well
+  void log(const Error* why) const;
 
   Telemetry& telemetry_;
   std::shared_ptr<Traffic> traffic_;

@@ -6,6 +6,7 @@
 #include "core/deadline.h"
 #include "core/log.h"
 #include "core/tls.h"
+#include "l4/outcome.h"
 #include "l4/validate.h"
 #include "l4/verdict_log.h"
 
@@ -76,6 +77,8 @@ Live::Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
 }
 
 Live::~Live() { pod.pod.leave_seat(); }
+
+void Live::end(const Status& relayed) { report.end(relay_outcome(scope, relayed)); }
 
 Handshake::Handshake(Worker& of) : worker(of) {
   if (worker.handshakes >= worker.settings.handshakes && !worker.unproved.empty()) {
@@ -229,8 +232,9 @@ void report_refused(const PodWorker& pod, Direction direction, const SockAddr& f
 }
 
 Task<Result<Fd>> dial(PodWorker& pod, SockAddr to, std::optional<Ip> source, Scope& scope) {
-  Deadline deadline(scope, pod.worker.settings.connect_ms,
-                    {Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())});
+  Deadline deadline(scope, pod.worker.settings.connect_ms, [to] {
+    return Error{Errc::timed_out, fmt::format("connect {}: connection timed out", to.str())};
+  });
   Result<Fd> fd = pod.socket(to.ip.v6);
   if (!fd) co_return fd;
   if (source) set_congestion_control(fd->get(), pod.worker.settings.app_congestion_control);

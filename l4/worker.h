@@ -51,6 +51,8 @@ struct Live : Listed<Live> {
   Live(Worker& worker, const PodWorker& of, Scope& ends_by, Report& as,
        const std::optional<Identity>* judged = nullptr);
   ~Live();
+  // Reports how its relay ended. Not inlined, because a frame that waits has room for all its temporaries.
+  void end(const Status& relayed);
   // What policies judge (inbound); they are asked again whenever they change.
   policy::Peer peer() const { return {*identity, report.from().ip, target}; }
   const PodWorker& pod;

@@ -167,6 +167,14 @@ class Reports(unittest.TestCase):
         self.assertIn("VOID", report.text())
         self.assertIn("further than", next(row for row in report.rows() if row["contender"] == "envoy")["void"])
 
+    def test_what_is_known_counts_for_a_slower_machine_by_how_slow_it_is_without_proxies(self):
+        slow = self.STRANGE | {(0, "l4", "requests-32", "none"): {"rate": 50_000}}
+        self.assertEqual(report_of(slow).troubles(), [])  # 60 µs where 26.8 × 125,000 / 50,000 are expected
+        other = self.STRANGE | {(0, "l4", "connections", "none"): {"rate": 6_800}}
+        self.assertEqual(report_of(other).troubles(), [])
+        memory = {(0, "l4", "start-up", "envoy"): {"rss": 150}, (0, "l4", "requests-32", "none"): {"rate": 50_000}}
+        self.assertIn("further than 1.5×", report_of(memory).troubles()[0])
+
     def test_forced_figures_are_printed_with_a_warning(self):
         report = report_of(self.STRANGE, forced=True)
         self.assertTrue(self.goal(report)["reached"])

@@ -3,7 +3,8 @@
 
 A ratio is the median of the rounds' ratios, because the two of one round ran side by side and rounds differ. A
 contender that failed in any round has no row but a reason. One that lies further than 1.5× from what is known of it is
-misconfigured or was disturbed: it has no figures either and the run is void, unless the reader forces it.
+misconfigured or was disturbed: it has no figures either and the run is void, unless the reader forces it. What is known
+of CPU time is known of one machine: it counts for another by how fast that one is without any proxy.
 """
 import json
 import statistics
@@ -12,12 +13,13 @@ import goals
 import scale
 from contenders import NONE, OURS, OURS_35
 
-# Medians known from careful measurement (two EPYC cores). Further than TOLERANCE off: misconfigured, or another machine.
+# Medians known from careful measurement (two EPYC cores). Further than TOLERANCE off: misconfigured, or disturbed.
 KNOWN = {("l4", "bulk-1", "cpu_per_gb", "envoy"): 1.44, ("l4", "requests-32", "cpu_per_request", "envoy"): 26.8,
          ("l4", "requests-1", "cpu_per_request", "envoy"): 77, ("l4", "connections", "cpu_per_connection", "envoy"): 190,
          ("l4", "start-up", "rss", "envoy"): 67, ("waypoint", "requests-32", "cpu_per_request", "envoy"): 40,
          ("waypoint", "connections", "cpu_per_connection", "envoy"): 113, ("waypoint", "start-up", "rss", "envoy"): 67,
          ("waypoint", "requests-100k", "cpu_per_gb", "envoy"): 1.87, ("waypoint", "requests-1", "cpu_per_request", "envoy"): 126}
+UNPROXIED = {("bulk-1", "speed"): 19, ("requests-32", "rate"): 125_000, ("connections", "rate"): 17_000}  # the same machine
 TOLERANCE = 1.5
 TITLES = {"l4": "L4: both sides of a captured path", "waypoint": "Waypoint between two of our ztunnels (they are not counted)"}
 BASE = {"l4": ("l4", NONE), "waypoint": ("l4", OURS)}  # what a latency is added to
@@ -58,10 +60,19 @@ class Report:
 
     def _unlike_known(self, key):
         known, values = KNOWN.get(key), self._values[key].values()
+        if known and key[2].startswith("cpu"):
+            known *= self._slowness(key[1])
         if not known or known / TOLERANCE <= statistics.median(values) <= known * TOLERANCE:
             return None
-        return (f"{statistics.median(values):.3g} is further than {TOLERANCE}× from {known}, which is known of it: "
+        return (f"{statistics.median(values):.3g} is further than {TOLERANCE}× from {known:.3g}, which is known of it: "
                 "misconfigured, disturbed, or another kind of machine (--force)")
+
+    def _slowness(self, work):
+        """This machine's time over that of the one KNOWN comes from, without proxies: in that work where it was measured,
+        else in the median of what was; 1 where nothing was."""
+        measured = {name: expected / statistics.median(self._values[key].values()) for (name, metric), expected in UNPROXIED.items()
+                    if (key := ("l4", name, metric, NONE)) in self._values}
+        return measured.get(work) or (statistics.median(measured.values()) if measured else 1)
 
     def rows(self):
         """One dict per work, metric and contender that has figures or a reason for having none."""

@@ -99,6 +99,13 @@ TEST_CASE("a loop goes away although a socket of an abandoned story is still wat
   CHECK(status == 0);
 }
 
+TEST_CASE("a story is called by words, with the address it is about") {
+  SockAddr about = *SockAddr::parse("[fd00::7]:80");
+  CHECK(StoryName("accept").str() == "accept");
+  CHECK(StoryName("call to", about).str() == "call to [fd00::7]:80");
+  CHECK(StoryName(std::string("keys of ") + "issuer").str() == "keys of issuer");
+}
+
 TEST_CASE("work that is posted too late is dropped while the loop is there for its destructors") {
   std::unique_ptr<StreamPair> streams;
   Loop loop;

@@ -108,7 +108,9 @@ Task<void> accept_and_connect() {
   SockAddr at = *local_address(listening->get());
   std::unique_ptr<TcpStream> server;
   Event accepted("test");
-  Acceptor acceptor(std::move(*listening), [&](Fd fd) {
+  SockAddr caller;
+  Acceptor acceptor(std::move(*listening), [&](Fd fd, const SockAddr& peer) {
+    caller = peer;
     server = std::make_unique<TcpStream>(std::move(fd));
     accepted.set();
   });
@@ -118,6 +120,7 @@ Task<void> accept_and_connect() {
   REQUIRE(connected);
   TcpStream client(std::move(*connected));
   co_await accepted;
+  CHECK(caller == local_address(client.fd()));
   co_await send(client, "hello");
   std::string got;
   co_await read_until_eof(*server, got);

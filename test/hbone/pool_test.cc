@@ -167,6 +167,48 @@ Task<void> spread_when_full() {
   co_await f.end();
 }
 
+// Who waits holds no headers: they are written once there is a connection, and not for a call that was given
+// up.
+Task<void> written_late() {
+  Fixture f;
+  int written = 0;
+  WriteHeaders write = [&written] {
+    ++written;
+    return Connect{.authority = "10.0.0.1:80"}.headers();
+  };
+  Scope scope, given_up;
+  Task<Tunnel> first = open_tunnel(f.pool, f.key(), f.dialer, write, scope);
+  Task<Tunnel> second = open_tunnel(f.pool, f.key(), f.dialer, write, given_up);
+  first.start();
+  second.start();
+  CHECK(written == 0);
+  given_up.close({Errc::timed_out, "too late"});
+  Tunnel none = co_await second;
+  REQUIRE_FALSE(none);
+  CHECK(none.error().detail == "too late");
+  Tunnel tunnel = co_await first;
+  REQUIRE(tunnel);
+  CHECK(written == 1);
+  tunnel->reset();
+  co_await f.end();
+  CHECK(f.pool.empty());
+}
+
+// It asked for its key's connections, and that alone must not keep their entry.
+Task<void> nobody_left() {
+  Fixture f;
+  {
+    Scope scope;
+    Connect connect{.authority = "10.0.0.1:80"};
+    Task<Tunnel> only = open_tunnel(f.pool, f.key(), f.dialer, connect, scope);
+    scope.close({Errc::closed, "changed our mind"});
+    Tunnel tunnel = co_await only;
+    CHECK_FALSE(tunnel);
+  }
+  CHECK(f.pool.empty());
+  co_await f.end();
+}
+
 Task<void> expect_failure(Fixture& f, PoolKey key, Errc& code, std::string& detail) {
   Scope scope;
   Tunnel tunnel = co_await open_tunnel(f.pool, key, f.dialer, {"10.0.0.1:80", {}, {}, {}, {}}, scope);
@@ -296,6 +338,16 @@ Task<void> kept_while_used() {
 }
 
 }  // namespace
+
+TEST_CASE("a request is written when there is a connection for it, and not before") {
+  Loop loop;
+  run(loop, written_late());
+}
+
+TEST_CASE("a pool keeps nothing for a call that was given up before it waited") {
+  Loop loop;
+  run(loop, nobody_left());
+}
 
 TEST_CASE("a burst to one peer dials once and shares the connection") {
   Loop loop;

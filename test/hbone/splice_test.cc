@@ -35,7 +35,9 @@ struct Spliced {
     tunnel = std::move(*opened);
     Status answered = co_await tunnel->headers();
     REQUIRE(answered);
-    co_return co_await splice(ours, *tunnel, sent, received);
+    Pumps pumps = splice(ours, *tunnel, sent, received);
+    while (!pumps.ended()) co_await pumps;
+    co_return pumps.status();
   }
   Task<void> end() {
     tunnel.reset();

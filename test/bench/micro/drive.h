@@ -30,13 +30,14 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
+// Coroutines are what is measured, so the loops over `times` are in the coroutines: one frame for all of
+// them.
 inline Task<void> send_times(Stream& to, std::string data, uint64_t times) {
-  for (uint64_t i = 0; i < times; ++i) {
-    for (size_t at = 0; at < data.size();) {
-      iovec piece{data.data() + at, data.size() - at};
-      Result<size_t> took = co_await to.write({&piece, 1});
-      at += must(std::move(took));
-    }
+  for (uint64_t left = times * data.size(); left > 0;) {
+    size_t at = data.size() - (left - 1) % data.size() - 1;  // in the piece that is being sent
+    iovec piece{data.data() + at, data.size() - at};
+    Result<size_t> took = co_await to.write({&piece, 1});
+    left -= must(std::move(took));
   }
 }
 
@@ -58,45 +59,33 @@ inline Task<void> one_way(Stream& from, Stream& to, size_t size, uint64_t times)
   co_await sending;
 }
 
-inline Task<void> send_back(Stream& stream, std::string data, uint64_t times) {
-  for (uint64_t i = 0; i < times; ++i) {
-    for (size_t left = data.size(); left > 0;) {
+// Takes turns at `stream`: a piece out, as many bytes in. Who answers begins with the second.
+inline Task<void> take_turns(Stream& stream, std::string data, uint64_t times, bool asks) {
+  uint64_t out = times * data.size(), in = out;
+  for (bool sending = asks; out > 0 || in > 0; sending = !sending) {
+    for (size_t left = data.size(); sending && left > 0;) {
+      iovec piece{data.data(), left};
+      Result<size_t> took = co_await stream.write({&piece, 1});
+      size_t n = must(std::move(took));
+      left -= n;
+      out -= n;
+    }
+    for (size_t left = data.size(); !sending && left > 0;) {
       Result<Chunk> chunk = co_await stream.read();
       if (!chunk || chunk->eof) std::abort();
       size_t got = total(chunk->data);
       stream.consume(got);
       left -= got;
-    }
-    for (size_t at = 0; at < data.size();) {
-      iovec piece{data.data() + at, data.size() - at};
-      Result<size_t> took = co_await stream.write({&piece, 1});
-      at += must(std::move(took));
-    }
-  }
-}
-
-inline Task<void> ask(Stream& stream, std::string data, uint64_t times) {
-  for (uint64_t i = 0; i < times; ++i) {
-    for (size_t at = 0; at < data.size();) {
-      iovec piece{data.data() + at, data.size() - at};
-      Result<size_t> took = co_await stream.write({&piece, 1});
-      at += must(std::move(took));
-    }
-    for (size_t left = data.size(); left > 0;) {
-      Result<Chunk> chunk = co_await stream.read();
-      if (!chunk || chunk->eof) std::abort();
-      size_t got = total(chunk->data);
-      stream.consume(got);
-      left -= got;
+      in -= got;
     }
   }
 }
 
 // `times` questions of `size` bytes, each asked when the one before was answered with as many.
 inline Task<void> back_and_forth(Stream& near, Stream& far, size_t size, uint64_t times) {
-  Task<void> answering = send_back(far, std::string(size, 'x'), times);
+  Task<void> answering = take_turns(far, std::string(size, 'x'), times, false);
   answering.start();
-  co_await ask(near, std::string(size, 'x'), times);
+  co_await take_turns(near, std::string(size, 'x'), times, true);
   co_await answering;
 }
 
