@@ -25,6 +25,7 @@
 #include "core/version.h"
 #include "core/workers.h"
 #include "l4/redirect.h"
+#include "l4/why_page.h"
 #include "l4/ztunnel.h"
 #include "l7/waypoint.h"
 
@@ -215,7 +216,12 @@ class Process {
 
   AdminPorts::Sources admin_sources() {
     return {[this] { return config_dump(); }, [this] { return list_stories(workers_); },
-            [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }};
+            [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }, why_page()};
+  }
+
+  Handler why_page() {
+    if (options_.mode != Mode::ztunnel) return {};
+    return [this](const AdminRequest& request) { return l4::answer_why(snapshot_.get(), options_, request); };
   }
 
   // A waypoint's dump has ztunnel's shape, so that the same tools read it.
