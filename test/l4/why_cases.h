@@ -104,7 +104,8 @@ class WhyCase {
     config::Service out = service(i == 0 ? "a" : "b", vip(i).str(), 8000, percent(90) ? 8080 : 0);
     if (percent(25)) out.waypoint = waypoint();
     if (percent(5)) out.missing_waypoint = "default/gone";
-    if (percent(10)) out.weighted_waypoints = {{waypoint(), 1}, {waypoint(), static_cast<uint32_t>(below(3))}};
+    if (percent(10))
+      out.weighted_waypoints = {{waypoint(), 1}, {waypoint(), static_cast<uint32_t>(below(3))}};
     if (percent(30))
       out.subject_alt_names = {"spiffe://cluster.local/ns/default/sa/other-a", "not an identity"};
     if (percent(10)) out.visibility = config::Visibility::ns;
@@ -151,7 +152,8 @@ class WhyCase {
     policy::Match out;
     if (percent(40)) out.namespaces = {{Kind::exact, percent(50) ? "default" : "other"}};
     if (percent(20)) out.not_namespaces = {{Kind::suffix, "er"}};
-    if (percent(30)) out.principals = {{Kind::prefix, percent(70) ? "cluster.local/ns/default" : "elsewhere"}};
+    if (percent(30))
+      out.principals = {{Kind::prefix, percent(70) ? "cluster.local/ns/default" : "elsewhere"}};
     if (percent(20)) out.not_principals = {{Kind::presence, ""}};
     if (percent(20)) out.service_accounts = {{percent(50) ? "default" : "other", "client"}};
     if (percent(20)) out.source_ips = {*Cidr::parse(percent(60) ? "127.0.0.0/8" : "10.0.0.0/8")};

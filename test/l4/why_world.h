@@ -5,6 +5,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ struct Seen {
 
 // Who serves the addresses, in order; the last one is a network gateway's.
 inline constexpr size_t kServers = 5;
-inline constexpr const char* kHere = "here";  // what everybody answers
+inline constexpr const char* kHere = "here";   // what everybody answers
+inline constexpr uint16_t kTargetPort = 8000;  // of services
 
 // An address on loopback that no other process that runs these tests uses.
 inline Ip own_ip(size_t last) {
@@ -73,6 +75,7 @@ class WhyWorld {
     captured_ = target;
     caller_ = who;
     real_ = real;
+    client->random.seed(target.port);  // the same draws in each run
     Result<Fd> fd = tcp_socket(false, 0);
     Scope scope;
     Result<Fd> connected = co_await connect(std::move(*fd), target, scope);
@@ -80,8 +83,15 @@ class WhyWorld {
     TcpStream app(std::move(*connected));
     co_await read_all(app, seen.answer);
     app.finish();
-    while (client->stories > 0 || (real && !server->live.empty())) co_await Sleep(1);
+    while (client->stories > 0 || (real && !server->live.empty())) co_await next_turn();
     client->pods[who]->pool.evict([](const hbone::PoolKey&) { return true; });
+  }
+
+  // A timer's tick is long beside a call.
+  static Task<void> next_turn() {
+    Event turned{"next turn"};
+    Loop::current().post([&turned] { turned.set(); });
+    co_await turned;
   }
 
   Task<void> end() {
@@ -123,8 +133,10 @@ class WhyWorld {
           ip.str(), [this, address](Fd fd) { accepted(address, std::move(fd)); }, port));
     };
     for (size_t i = 0; i < kServers; ++i)
-      for (uint16_t port : {kHbonePort, kOutboundPort, uint16_t{8080}, uint16_t{8081}}) at(server_ip(i), port);
-    for (size_t i = 0; i < 4; ++i) at(vip(i), 8000);
+      for (uint16_t port :
+           {kHbonePort, kOutboundPort, kTargetPort, uint16_t{8001}, uint16_t{8080}, uint16_t{8081}})
+        at(server_ip(i), port);
+    for (size_t i = 0; i < 4; ++i) at(vip(i), kTargetPort);
     at(vip(0), 8001);
   }
 
