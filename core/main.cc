@@ -106,6 +106,8 @@ class Process {
         tick_([this] { tick(); }),
         expire_([this] { expire(); }) {
     metrics::add_process_gauges(registry_);
+    const char* component = options_.mode == Mode::ztunnel ? "ztunnel" : "proxy";
+    build_ = metrics::add_build(registry_, component, options_.istio_version);
     if (options_.mode == Mode::ztunnel) {
       auto mode =
           std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, l4::settings_from(options_));
@@ -292,6 +294,7 @@ class Process {
   Loop main_;
   Workers workers_;
   metrics::Registry registry_;
+  metrics::Gauge build_;
   std::unique_ptr<RevocationWatch> revocations_;
   Certificates certificates_;
   Proxy proxy_;

@@ -17,6 +17,11 @@ constexpr uint64_t kLookEveryMs = 10;  // while draining
 constexpr uint64_t kUnwindMs = 1000;   // from the cut until the stories have ended and logged
 constexpr int kLastLooks = 300;        // of 10 ms, before what is stuck is left to the end of the process
 
+// Whether pods are served in namespaces of their own, and not only this process's.
+bool serves_namespaces(const Settings& settings) {
+  return std::ranges::any_of(settings.pods, [](const PodSpec& each) { return !each.netns.empty(); });
+}
+
 }  // namespace
 
 struct Ztunnel::Served {
@@ -58,7 +63,8 @@ Ztunnel::Ztunnel(Workers& workers, Certificates& certificates, metrics::Registry
       certificates_(certificates),
       settings_(std::move(settings)),
       main_(Loop::current()),
-      metrics_(registry) {
+      metrics_(registry),
+      counts_(registry, serves_namespaces(settings_)) {
   std::vector<Worker*> all;
   for (size_t i = 0; i < workers.size(); ++i) {
     states_.push_back(std::make_unique<Worker>(workers.loop(i), settings_, certificates_, metrics_, i + 1));
@@ -115,6 +121,7 @@ Status Ztunnel::start() {
     }
   });
   started_ = true;
+  counts_.bound(served_.size());
   return {};
 }
 
@@ -130,6 +137,7 @@ void Ztunnel::publish(config::SnapshotPtr snapshot) {
 
 void Ztunnel::start_capture() {
   capturing_ = true;
+  counts_.started(served_.size());
   for (size_t pod = 0; pod < served_.size(); ++pod) {
     Served& served = *served_[pod];
     workers_.loop(served.worker).post([this, &served, pod] {
@@ -161,6 +169,7 @@ void Ztunnel::drain(std::chrono::milliseconds deadline, std::function<void()> do
   log::info("drain", "no new connections; those that are open may finish",
             {{"deadline_ms", static_cast<int64_t>(deadline.count())}, {"open", stories()}});
   stop_capture();
+  counts_.stopped();
   workers_.each([this](size_t i) { states_[i]->drain(); });
   uint64_t until = main_.now_ms() + static_cast<uint64_t>(deadline.count());
   draining_ = std::make_unique<Draining>(*this, until, std::move(done));
