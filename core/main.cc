@@ -228,7 +228,9 @@ class Process {
 
   // A waypoint's dump has ztunnel's shape, so that the same tools read it.
   std::string config_dump() const {
-    return l4::config_dump(snapshot_.get(), certificates_.list(), connections_(), options_);
+    std::string dump = l4::config_dump(snapshot_.get(), certificates_.list(), connections_(), options_);
+    release_heap();  // what its tree took
+    return dump;
   }
 
   // Who is connected to a waypoint, in the place where a ztunnel's dump has its pods.

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/timers.h"
 #include "l4/capture.h"
 #include "l4/pod.h"
@@ -130,7 +131,11 @@ void Ztunnel::publish(config::SnapshotPtr snapshot) {
   workers_.each([this, now = snapshot_](size_t i) {
     config::SnapshotPtr before = states_[i]->snapshot;
     states_[i]->take(now);
-    main_.post([before = std::move(before)] {});  // the last reference goes on the main loop
+    main_.post([before = std::move(before)]() mutable {  // the last reference goes on the main loop
+      bool last = before.use_count() == 1;
+      before.reset();
+      if (last) release_heap();
+    });
   });
   if (started_ && !capturing_ && !draining_) start_capture();
 }
