@@ -148,11 +148,10 @@ class WhyWorld {
     (at.port == kHbonePort ? seen.dialled : seen.plain).push_back(at);
     if (at.port != kHbonePort) return Loop::current().spawn("application", application(std::move(fd)));
     if (!real_) return Loop::current().spawn("fake peer", peer(at, std::move(fd)));
-    for (size_t i = 0; i < kServers; ++i) {
-      if (server_ip(i) != at.ip) continue;
-      ++server->load;
-      Loop::current().spawn("peer", serve_peer(server->pods[i].get(), std::move(fd)));
-    }
+    size_t i = 0;
+    while (server_ip(i) != at.ip) ++i;
+    ++server->load;
+    Loop::current().spawn("peer", serve_peer(server->pods[i].get(), std::move(fd)));
   }
 
   Task<void> application(Fd fd) {
