@@ -27,9 +27,9 @@ endif
 endif
 
 LAYERS := core policy config hbone l4 l7
-PACKAGES := libuv libnghttp2 $(if $(OPENSSL),,openssl) yaml-cpp re2 fmt spdlog zlib
+PACKAGES := libuv libnghttp2 $(if $(OPENSSL),,openssl) yaml-cpp re2 fmt zlib
 APT := clang-19 clang-format-19 clang-tidy-19 lld-19 llvm-19 libclang-rt-19-dev pkg-config libuv1-dev \
-  libnghttp2-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev catch2 libcli11-dev libspdlog-dev libfmt-dev \
+  libnghttp2-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev catch2 libcli11-dev libfmt-dev \
   libre2-dev libboost-dev zlib1g-dev iptables iproute2 tcpdump nginx-light nghttp2-client nghttp2-server iperf3 \
   curl python3 python3-h2 python3-cryptography python3-pytest python3-venv procps openssl
 ifneq ($(OPENSSL),)

@@ -176,8 +176,17 @@ std::vector<Candidate> candidates(const Snapshot& snapshot, const Service& servi
     ranks.push_back(place.rank);
     if (place.standing == Standing::in) best = std::max(best, place.rank);
   }
-  for (size_t i = 0; i < out.size(); ++i)
-    if (out[i].standing == Standing::in && ranks[i] < best) out[i] = {out[i].workload, 0, Standing::farther};
+  uint64_t weight = 0;
+  for (size_t i = 0; i < out.size(); ++i) {
+    Candidate& each = out[i];
+    if (each.standing != Standing::in) continue;
+    if (ranks[i] < best) {
+      each = {each.workload, 0, Standing::farther};
+      continue;
+    }
+    each.draw = weight;
+    weight += each.workload->capacity;
+  }
   return out;
 }
 

@@ -45,6 +45,7 @@ struct Candidate {
   WorkloadPtr workload;
   uint16_t port = 0;  // when it is in
   Standing standing = Standing::in;
+  uint64_t draw = 0;  // when it is in: a random number that balance() chooses it by
 };
 
 // The port of an endpoint behind `service_port`: its own mapping, else the service's target port, else (for a

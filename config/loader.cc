@@ -194,7 +194,8 @@ Result<std::shared_ptr<const Contents>> read_file(const fs::path& path, const St
   Format format = path.extension() == ".json" ? Format::json : Format::yaml;
   read_stream(in, path.string(), format, contents.get());
   if (in.bad()) return fail(os_error(Errc::io, "read " + path.string(), errno));
-  return contents;
+  // A copy, because what was read lies scattered among what parsing has freed, and would keep those pages.
+  return std::make_shared<const Contents>(*contents);
 }
 
 Result<std::shared_ptr<const FileCache::Entry>> read_cached(const fs::path& path, FileCache* cache) {

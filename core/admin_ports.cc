@@ -19,6 +19,7 @@ constexpr const char* kDashboard = R"(<!doctype html>
 <ul>
 <li><a href="config_dump">config_dump</a>: the mesh as this proxy sees it, its certificates and connections (JSON)</li>
 <li><a href="debug/tasks">debug/tasks</a>: who waits where, for how long</li>
+<li><code>debug/why?src=NAMESPACE/POD&amp;dst=HOSTNAME:PORT</code>: why a call goes where it goes (ztunnel)</li>
 <li>POST <code>logging</code>: log levels, e.g. <code>curl -X POST 'localhost:15000/logging?level=debug'</code></li>
 <li>POST <code>quitquitquit</code>: drain and end</li>
 </ul>
@@ -75,6 +76,7 @@ void AdminPorts::route_admin() {
     return AdminResponse{200, std::move(*dump), "application/json"};
   });
   admin_.route("/debug/tasks", [this](const AdminRequest&) { return AdminResponse{200, sources_.tasks()}; });
+  if (sources_.why) admin_.route("/debug/why", sources_.why);
   admin_.route("/logging",
                [this](const AdminRequest& request) { return answer_logging(request, at_start_); });
   admin_.route("/quitquitquit", [this](const AdminRequest& request) { return quit(request); });

@@ -24,6 +24,7 @@ class AdminPorts {
     std::function<std::string()> tasks;                 // who waits where
     std::function<std::vector<std::string>()> pending;  // what readiness waits for; empty: ready
     std::function<void()> quit;                         // begins the drain, as SIGTERM does
+    Handler why;  // explains a decision (JSON); empty: there is no such page
   };
 
   // `registry` outlives it; `at_start` is the log filter that `reset` goes back to.

@@ -12,6 +12,7 @@
 
 #include "core/credential_files.h"
 #include "core/ctl_tables.h"
+#include "core/ctl_why.h"
 #include "core/deadline.h"
 #include "core/http_message.h"
 #include "core/loop.h"
@@ -162,7 +163,23 @@ Result<std::string> change_log(const CtlOptions& options) {
   return ask(options, "POST", "/logging" + query);
 }
 
+Result<std::string> show_why(const CtlOptions& options) {
+  Result<std::string> text =
+      ask(options, "GET",
+          "/debug/why?src=" + escaped(options.why_source) + "&dst=" + escaped(options.why_destination));
+  if (!text) return text;
+  Result<json> answer = parse(*text, options.address);
+  if (!answer) return fail(answer.error());
+  if (options.output != "table") return shown(*answer, options.output);
+  return why_text(*answer);
+}
+
 Status check(const CtlOptions& options) {
+  if (!options.file.empty() && options.what == "why")
+    return fail(Errc::invalid,
+                "--file: why is asked of a running proxy, which decides with its own code. A dump shows what "
+                "is configured, but not which ports an endpoint has of its own, which waypoints are asked "
+                "for and missing, or what this proxy does then");
   if (!options.file.empty() && (options.what == "tasks" || options.what == "log"))
     return fail(Errc::invalid,
                 fmt::format("--file: {} is asked of a running proxy, a dump does not have it", options.what));
@@ -174,6 +191,7 @@ Status check(const CtlOptions& options) {
 Result<std::string> run(const CtlOptions& options) {
   if (Status sound = check(options); !sound) return fail(sound.error());
   if (options.what == "tasks") return show_tasks(options);
+  if (options.what == "why") return show_why(options);
   if (options.what == "log") return change_log(options);
   return show_dump(options);
 }

@@ -18,6 +18,7 @@ constexpr Name kCommands[] = {
     {"connections", "connection", "connections open now, by pod"},
     {"all", nullptr, "all of the above; with -o json the whole dump"},
     {"tasks", "task", "what every worker thread is waiting for, and for how long"},
+    {"why", nullptr, "why a call goes where it goes, and whether it may: every way, candidate and policy"},
     {"log", nullptr, "shows log levels, or changes them until the proxy ends"},
 };
 
@@ -28,6 +29,8 @@ Examples:
   ip netns exec node1 ambientd ctl connections --namespace default
       of a proxy in another network namespace: its admin port is on loopback there
   ambientd ctl all -o json > dump.json, then: ambientd ctl services --file dump.json
+  ambientd ctl why default/shell-0 echo.default:80
+      nothing is sent: the proxy asks the code that decides over connections
   ambientd ctl log --level access=debug,info
   ambientd ctl log --workload default/shell-0 --level debug, and back: ambientd ctl log --workload default/shell-0 --reset
 )";
@@ -36,6 +39,17 @@ void describe_log(CLI::App& log, CtlOptions& options) {
   log.add_option("--level", options.log_level, "level, or target=level (target:level), separated by commas");
   log.add_option("--workload", options.log_workload, "a pod of the proxy: the level is for lines about it");
   log.add_flag("-r,--reset", options.log_reset, "back to the levels of the start");
+}
+
+void describe_why(CLI::App& why, CtlOptions& options) {
+  why.add_option("source", options.why_source, "who calls: NAMESPACE/NAME of a pod, its uid or an address")
+      ->required()
+      ->type_name("SRC");
+  why.add_option("destination", options.why_destination,
+                 "whom: IP:PORT, a service's HOSTNAME:PORT (echo, echo.default …) or a pod's "
+                 "NAMESPACE/NAME:PORT")
+      ->required()
+      ->type_name("DST:PORT");
 }
 
 void describe_output(CLI::App& one, CtlOptions& options) {
@@ -61,7 +75,8 @@ CLI::App* describe(CLI::App& app, CtlOptions& options) {
       continue;
     }
     describe_output(*one, options);
-    if (std::string_view(command.name) == "tasks") continue;
+    if (std::string_view(command.name) == "why") describe_why(*one, options);
+    if (std::string_view(command.name) == "tasks" || std::string_view(command.name) == "why") continue;
     one->add_option("-n,--namespace", options.ns, "only of this namespace");
     if (std::string_view(command.name) == "connections")
       one->add_flag("--raw", options.raw, "addresses instead of names");

@@ -2,9 +2,6 @@
 #include "core/log.h"
 
 #include <poll.h>
-#include <spdlog/async_logger.h>
-#include <spdlog/details/thread_pool.h>
-#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,11 +10,10 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "core/line_queue.h"
+
 namespace ambientd::log {
 namespace {
-
-constexpr size_t kBatch =
-    64 << 10;  // bytes written at once at most: a busy log is not a system call per line
 
 // All of it, even where somebody made stdout non-blocking; gives up when nobody can read it any more.
 void write_out(std::string_view bytes) {
@@ -34,30 +30,9 @@ void write_out(std::string_view bytes) {
   }
 }
 
-// Gathers lines while more are queued, writes when none are.
-class BatchSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
- public:
-  explicit BatchSink(spdlog::details::thread_pool& queue) : queue_(queue) {}
-  ~BatchSink() override { write_out(batch_); }
-
- private:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    batch_.append(message.payload.data(), message.payload.size()).push_back('\n');
-    if (batch_.size() >= kBatch || queue_.queue_size() == 0) flush_();
-  }
-  void flush_() override {
-    write_out(batch_);
-    batch_.clear();
-  }
-
-  spdlog::details::thread_pool& queue_;
-  std::string batch_;
-};
-
 struct Output {
   Shape shape = Shape::plain;
-  std::shared_ptr<spdlog::details::thread_pool> queue;  // before start() and after stop(): none
-  std::shared_ptr<spdlog::async_logger> logger;
+  std::unique_ptr<LineQueue> queue;  // before start() and after stop(): none
   std::mutex redirect_lock;
   std::function<void(std::string_view)> redirect;
   std::atomic<bool> redirected = false;
@@ -88,8 +63,7 @@ void emit(std::string_view line) {
     std::lock_guard hold(out.redirect_lock);
     if (out.redirect) return out.redirect(line);
   }
-  if (out.logger)
-    return out.logger->log(spdlog::level::critical, spdlog::string_view_t(line.data(), line.size()));
+  if (out.queue) return out.queue->add(line);
   write_out(std::string(line).append("\n"));
 }
 
@@ -103,19 +77,11 @@ int64_t micros_now() {
 void start(Shape shape, Filter filter) {
   Output& out = output();
   out.shape = shape;
-  out.queue = std::make_shared<spdlog::details::thread_pool>(kQueue, 1);
-  auto sink = std::make_shared<BatchSink>(*out.queue);
-  out.logger = std::make_shared<spdlog::async_logger>("log", std::move(sink), out.queue,
-                                                      spdlog::async_overflow_policy::block);
+  out.queue = std::make_unique<LineQueue>(kQueue, write_out);
   set_filter(std::move(filter));
 }
 
-void stop() {
-  Output& out = output();
-  out.logger.reset();
-  out.queue
-      .reset();  // takes what is pending and joins; the last line lets go of the sink, which writes the rest
-}
+void stop() { output().queue.reset(); }
 
 Filter filter() {
   std::shared_lock hold(wanted().lock);

@@ -25,9 +25,7 @@ namespace ambientd::log {
 
 enum class Shape : uint8_t { plain, json };
 
-// Lines. A ztunnel has 10,000 (contract/ztunnel.md §1.4), but here every place is allocated ahead, 400 bytes
-// each.
-inline constexpr size_t kQueue = 2000;
+inline constexpr size_t kQueue = 10'000;  // lines (contract/ztunnel.md §1.4)
 
 struct Display {
   std::string_view text;

@@ -25,6 +25,7 @@
 #include "core/version.h"
 #include "core/workers.h"
 #include "l4/redirect.h"
+#include "l4/why_page.h"
 #include "l4/ztunnel.h"
 #include "l7/waypoint.h"
 
@@ -105,6 +106,8 @@ class Process {
         tick_([this] { tick(); }),
         expire_([this] { expire(); }) {
     metrics::add_process_gauges(registry_);
+    const char* component = options_.mode == Mode::ztunnel ? "ztunnel" : "proxy";
+    build_ = metrics::add_build(registry_, component, options_.istio_version);
     if (options_.mode == Mode::ztunnel) {
       auto mode =
           std::make_shared<l4::Ztunnel>(workers_, certificates_, registry_, l4::settings_from(options_));
@@ -215,12 +218,19 @@ class Process {
 
   AdminPorts::Sources admin_sources() {
     return {[this] { return config_dump(); }, [this] { return list_stories(workers_); },
-            [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }};
+            [this] { return pending(); }, [this] { begin_drain("quitquitquit"); }, why_page()};
+  }
+
+  Handler why_page() {
+    if (options_.mode != Mode::ztunnel) return {};
+    return [this](const AdminRequest& request) { return l4::answer_why(snapshot_.get(), options_, request); };
   }
 
   // A waypoint's dump has ztunnel's shape, so that the same tools read it.
   std::string config_dump() const {
-    return l4::config_dump(snapshot_.get(), certificates_.list(), connections_(), options_);
+    std::string dump = l4::config_dump(snapshot_.get(), certificates_.list(), connections_(), options_);
+    release_heap();  // what its tree took
+    return dump;
   }
 
   // Who is connected to a waypoint, in the place where a ztunnel's dump has its pods.
@@ -286,6 +296,7 @@ class Process {
   Loop main_;
   Workers workers_;
   metrics::Registry registry_;
+  metrics::Gauge build_;
   std::unique_ptr<RevocationWatch> revocations_;
   Certificates certificates_;
   Proxy proxy_;

@@ -188,6 +188,13 @@ int64_t max_fds() {
 
 }  // namespace
 
+Gauge add_build(Registry& registry, std::string_view component, std::string_view tag) {
+  Gauge build = registry.gauges({.name = "istio_build", .help = "Istio component build info."})
+                    .with(0, {{"component", component}, {"tag", tag}});
+  build.set(1);
+  return build;
+}
+
 void add_process_gauges(Registry& registry) {
   registry.gauge({.name = "process_open_fds", .help = "Number of open file descriptors"}, open_fds);
   registry.gauge({.name = "process_max_fds", .help = "Maximum number of file descriptors"}, max_fds);

@@ -210,6 +210,9 @@ class Registry {
   std::vector<const Family*> order_;
 };
 
+// `istio_build`, which says what runs (contract/ztunnel.md §12). It is exposed while the handle lives.
+Gauge add_build(Registry& registry, std::string_view component, std::string_view tag);
+
 // `process_open_fds` and `process_max_fds`.
 void add_process_gauges(Registry& registry);
 

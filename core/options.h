@@ -71,6 +71,7 @@ struct CtlOptions {
   bool raw = false;                         // connections: addresses instead of names
   std::string log_level, log_workload;
   bool log_reset = false;
+  std::string why_source, why_destination;
 };
 
 struct Http2Options {

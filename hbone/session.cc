@@ -10,7 +10,9 @@
 namespace ambientd::hbone {
 namespace {
 
-constexpr size_t kBatch = 512 << 10;        // bytes of frames before writers wait
+constexpr size_t kBatch = 512 << 10;  // bytes of frames before writers wait
+Error closed_because(Errc why) { return {why, fmt::format("http2 connection closed: {}", name(why))}; }
+
 constexpr uint64_t kLastCallAfterMs = 500;  // between the two GOAWAYs of a graceful shutdown
 constexpr uint64_t kFlushOnEndMs = 5000;    // for what is framed when a connection ends in peace
 constexpr uint64_t kLingerMs = 1000;        // for the peer to end its side
@@ -291,8 +293,16 @@ void Session::end(Error error) {
 }
 
 void Session::close(Errc why) {
-  if (!error_) error_ = Error{why, fmt::format("http2 connection closed: {}", name(why))};
+  if (!error_) error_ = closed_because(why);
   transport_.close(why);
+}
+
+void Session::dismiss(Errc why) {
+  if (error_) return;
+  error_ = closed_because(why);
+  nghttp2_session_terminate_session(h2_, NGHTTP2_NO_ERROR);
+  mark_dirty();
+  transport_.nudge();  // the read loop ends, then the write loop with what is framed
 }
 
 void Session::drain() {

@@ -101,6 +101,7 @@ class Session final : public Closable, private Borrower, private Loop::Holder {
 
   void drain();                   // GOAWAY (RFC 9113 §6.8); existing exchanges finish, then run() ends
   void close(Errc why) override;  // now: every exchange fails with `why`
+  void dismiss(Errc why);         // the same, but the peer is told: a GOAWAY without an error goes out first
   const SessionCounts& counts() const { return counts_; }
 
  private:

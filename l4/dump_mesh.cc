@@ -193,21 +193,34 @@ json match(const policy::Match& m) {
   return out;
 }
 
-json rules(const policy::Authorization& policy) {
-  json out = json::array();
-  for (const policy::Rule& rule : policy.rules) {
-    json clauses = json::array();
-    for (const policy::Clause& clause : rule) {
-      json matches = json::array();
-      for (const policy::Match& each : clause) matches.push_back(match(each));
-      clauses.push_back(std::move(matches));
-    }
-    out.push_back(std::move(clauses));
-  }
-  return out;
+json authorization(const policy::Authorization& policy) {
+  json rules = json::array();
+  for (const policy::Rule& each : policy.rules) rules.push_back(rule_shown(each));
+  return {{"name", policy.name},
+          {"namespace", policy.ns},
+          {"scope", scope_name(policy.scope)},
+          {"action", action_name(policy.action)},
+          {"rules", std::move(rules)},
+          {"dryRun", policy.dry_run}};
 }
 
-const char* name(policy::Authorization::Scope scope) {
+}  // namespace
+
+json rule_shown(const policy::Rule& rule) {
+  json clauses = json::array();
+  for (const policy::Clause& clause : rule) {
+    json matches = json::array();
+    for (const policy::Match& each : clause) matches.push_back(match(each));
+    clauses.push_back(std::move(matches));
+  }
+  return clauses;
+}
+
+const char* action_name(policy::Authorization::Action action) {
+  return action == policy::Authorization::Action::allow ? "Allow" : "Deny";
+}
+
+const char* scope_name(policy::Authorization::Scope scope) {
   switch (scope) {
     case policy::Authorization::Scope::global:
       return "Global";
@@ -218,17 +231,6 @@ const char* name(policy::Authorization::Scope scope) {
   }
   return "";
 }
-
-json authorization(const policy::Authorization& policy) {
-  return {{"name", policy.name},
-          {"namespace", policy.ns},
-          {"scope", name(policy.scope)},
-          {"action", policy.action == policy::Authorization::Action::allow ? "Allow" : "Deny"},
-          {"rules", rules(policy)},
-          {"dryRun", policy.dry_run}};
-}
-
-}  // namespace
 
 void add_mesh(const Snapshot& snapshot, json& out) {
   for (const WorkloadPtr& each : snapshot.workloads()) out["workloads"].push_back(workload(*each));

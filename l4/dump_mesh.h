@@ -12,4 +12,9 @@ namespace ambientd::l4 {
 // Fills `workloads` (by uid), `services` (by hostname) and `policies` (by key) of `out`.
 void add_mesh(const config::Snapshot& snapshot, nlohmann::json& out);
 
+// One rule of a policy, as it stands in `policies`.
+nlohmann::json rule_shown(const policy::Rule& rule);
+const char* action_name(policy::Authorization::Action action);
+const char* scope_name(policy::Authorization::Scope scope);
+
 }  // namespace ambientd::l4

@@ -166,7 +166,7 @@ void Worker::reconsider() {
 void Worker::revoke() {
   for (std::unique_ptr<PodWorker>& each : pods) each->pool.revoke();
   incoming.each([](Incoming& each) {
-    if (!check_revoked(each.tls)) each.session.close(Errc::revoked);
+    if (!check_revoked(each.tls)) each.session.dismiss(Errc::revoked);
   });
 }
 

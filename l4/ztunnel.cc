@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/timers.h"
 #include "l4/capture.h"
 #include "l4/pod.h"
@@ -16,6 +17,11 @@ namespace {
 constexpr uint64_t kLookEveryMs = 10;  // while draining
 constexpr uint64_t kUnwindMs = 1000;   // from the cut until the stories have ended and logged
 constexpr int kLastLooks = 300;        // of 10 ms, before what is stuck is left to the end of the process
+
+// Whether pods are served in namespaces of their own, and not only this process's.
+bool serves_namespaces(const Settings& settings) {
+  return std::ranges::any_of(settings.pods, [](const PodSpec& each) { return !each.netns.empty(); });
+}
 
 }  // namespace
 
@@ -58,7 +64,8 @@ Ztunnel::Ztunnel(Workers& workers, Certificates& certificates, metrics::Registry
       certificates_(certificates),
       settings_(std::move(settings)),
       main_(Loop::current()),
-      metrics_(registry) {
+      metrics_(registry),
+      counts_(registry, serves_namespaces(settings_)) {
   std::vector<Worker*> all;
   for (size_t i = 0; i < workers.size(); ++i) {
     states_.push_back(std::make_unique<Worker>(workers.loop(i), settings_, certificates_, metrics_, i + 1));
@@ -115,6 +122,7 @@ Status Ztunnel::start() {
     }
   });
   started_ = true;
+  counts_.bound(served_.size());
   return {};
 }
 
@@ -123,13 +131,18 @@ void Ztunnel::publish(config::SnapshotPtr snapshot) {
   workers_.each([this, now = snapshot_](size_t i) {
     config::SnapshotPtr before = states_[i]->snapshot;
     states_[i]->take(now);
-    main_.post([before = std::move(before)] {});  // the last reference goes on the main loop
+    main_.post([before = std::move(before)]() mutable {  // the last reference goes on the main loop
+      bool last = before.use_count() == 1;
+      before.reset();
+      if (last) release_heap();
+    });
   });
   if (started_ && !capturing_ && !draining_) start_capture();
 }
 
 void Ztunnel::start_capture() {
   capturing_ = true;
+  counts_.started(served_.size());
   for (size_t pod = 0; pod < served_.size(); ++pod) {
     Served& served = *served_[pod];
     workers_.loop(served.worker).post([this, &served, pod] {
@@ -161,6 +174,7 @@ void Ztunnel::drain(std::chrono::milliseconds deadline, std::function<void()> do
   log::info("drain", "no new connections; those that are open may finish",
             {{"deadline_ms", static_cast<int64_t>(deadline.count())}, {"open", stories()}});
   stop_capture();
+  counts_.stopped();
   workers_.each([this](size_t i) { states_[i]->drain(); });
   uint64_t until = main_.now_ms() + static_cast<uint64_t>(deadline.count());
   draining_ = std::make_unique<Draining>(*this, until, std::move(done));

@@ -17,6 +17,7 @@
 #include "core/result.h"
 #include "core/workers.h"
 #include "l4/dump.h"
+#include "l4/pod_counts.h"
 #include "l4/settings.h"
 #include "l4/telemetry.h"
 
@@ -64,6 +65,7 @@ class Ztunnel {
   const Settings settings_;
   Loop& main_;
   TrafficMetrics metrics_;
+  PodCounts counts_;
   std::vector<std::unique_ptr<struct Worker>> states_;  // by worker; what is in them belongs to its thread
   std::vector<std::unique_ptr<Served>> served_;         // by pod
   config::SnapshotPtr snapshot_;

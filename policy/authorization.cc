@@ -104,8 +104,10 @@ bool StringMatch::matches(std::string_view text) const {
   return false;
 }
 
-bool matches(const Authorization& policy, const Peer& peer) {
-  return std::ranges::any_of(policy.rules, [&](const Rule& rule) { return matches_rule(rule, peer); });
+std::optional<size_t> matching_rule(const Authorization& policy, const Peer& peer) {
+  auto found = std::ranges::find_if(policy.rules, [&](const Rule& rule) { return matches_rule(rule, peer); });
+  if (found == policy.rules.end()) return {};
+  return static_cast<size_t>(found - policy.rules.begin());
 }
 
 Verdict judge(Policies policies, std::span<const std::string> unknown, const Peer& peer,

@@ -82,7 +82,11 @@ struct DryRun {
   bool deny = false;   // what it would have said
 };
 
-bool matches(const Authorization& policy, const Peer& peer);
+// The first rule that matches, by its place; nothing: none does.
+std::optional<size_t> matching_rule(const Authorization& policy, const Peer& peer);
+inline bool matches(const Authorization& policy, const Peer& peer) {
+  return matching_rule(policy, peer).has_value();
+}
 
 // Order: any enforced DENY that matches → deny; no ALLOW policy → allow; any ALLOW that matches → allow; else
 // deny. `unknown` names policies the workload refers to that do not exist: they deny (contract/ztunnel.md

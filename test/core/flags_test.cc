@@ -291,6 +291,9 @@ TEST_CASE("ctl says what to show, of whom and how") {
   CHECK(options.ctl.address + options.ctl.output + options.ctl.ns == "127.0.0.1:9yamldemo");
   CHECK(options.ctl.raw);
   CHECK(good({"ctl", "policies", "--file", "dump.json"}).ctl.file == "dump.json");
+  options = good({"ctl", "why", "demo/client-0", "echo.demo:80", "-o", "json"});
+  CHECK(options.ctl.what == "why");
+  CHECK(options.ctl.why_source + " " + options.ctl.why_destination == "demo/client-0 echo.demo:80");
   options = good({"ctl", "log", "--workload", "a/b", "--level", "debug", "--reset"});
   CHECK(options.ctl.log_workload + options.ctl.log_level == "a/bdebug");
   CHECK(options.ctl.log_reset);
@@ -302,6 +305,7 @@ TEST_CASE("ctl says what to show, of whom and how") {
 TEST_CASE("ctl without a sense is an error with the next step") {
   CHECK(problem({"ctl"}).find("ctl: say what to show (see ambientd ctl --help)") != std::string::npos);
   CHECK(problem({"ctl", "pods"}).find("unknown command: pods") != std::string::npos);
+  CHECK(problem({"ctl", "why", "demo/client-0"}).find("destination") != std::string::npos);
   CHECK(problem({"ctl", "workloads", "-o", "xml"}).find("table") != std::string::npos);
   CHECK(problem({"ctl", "services", "--raw"}).find("--raw") != std::string::npos);
 }

@@ -167,9 +167,7 @@ TEST_CASE("the exposition has the shape a ztunnel's has") {
   for (std::string line; std::getline(file, line);) fixture.insert(line);
 
   Registry registry(1);
-  registry.gauges({.name = "istio_build", .help = "Istio component build info."})
-      .with(0, {{"component", "ztunnel"}, {"tag", "unknown"}})
-      .set(1);
+  Gauge build = add_build(registry, "ztunnel", "unknown");
   registry
       .counters({.name = "istio_xds_message_bytes",
                  .help = "Total number of bytes received (unstable).",

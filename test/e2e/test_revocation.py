@@ -103,6 +103,7 @@ def test_an_open_connection_of_a_client_that_is_revoked_is_cut_and_no_other(mesh
     mark = mesh.ztunnels[2].mark()
     reload(mesh, BAD)
     assert cut(bad)
+    assert bad.goaway is not None and bad.goaway.error_code == 0
     record = mesh.ztunnels[2].connection(since=mark, direction="inbound", message="connection complete")
     assert record["error"] == "connection closed: peer certificate revoked by CRL"
     echoes(neighbour)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator sees of the proxies: the dump, metrics, logs and their levels, ctl, and an end by HTTP."""
+import base64
 import gzip
 import json
+import re
 import subprocess
 
 import pytest
@@ -12,16 +14,16 @@ from harness.process import BINARY, environment, run
 from harness.servers import Echo, read_exactly
 from harness.standard import PORTS, VIP
 
-SECRET = "hush-8c1f"
 ORDER = ["src.addr", "src.workload", "src.namespace", "src.identity", "src.cluster", "dst.addr", "dst.hbone_addr",
          "dst.service", "dst.workload", "dst.namespace", "dst.identity", "dst.cluster", "direction", "bytes_sent",
          "bytes_recv", "duration"]
 FAR = "far.demo.svc.cluster.local"
+KEY = "PRIVATEKEY-----"
 
 
 @pytest.fixture(scope="module")
 def mesh(new_mesh):
-    new_mesh.env = {"XDS_HEADER_TOKEN": SECRET, "CA_HEADER_TOKEN": SECRET, "ISTIO_META_ISTIO_VERSION": "9.9.9"}
+    new_mesh.env = {"ISTIO_META_ISTIO_VERSION": "9.9.9"}
     mesh = standard.build(new_mesh)
     with Echo(mesh.far, 9000), Echo(mesh.near, 9000):
         yield mesh
@@ -31,6 +33,10 @@ def call(pod, address, port=9000):
     with pod.connect(address, port) as s:
         s.sendall(b"hello")
         assert read_exactly(s, 5) == b"hello"
+
+
+def key_body(mesh):
+    return "".join(mesh.authority.key.read_text().splitlines()[1:-1])
 
 
 def ctl(proxy, *arguments, **options):
@@ -187,14 +193,80 @@ def test_ctl_that_cannot_reach_or_read_says_what_to_do(mesh, place):
     assert done.returncode == 1 and "Invalid level provided: loud" in done.stderr
 
 
-def test_the_config_section_is_what_the_process_was_told_and_no_secret_is_anywhere(mesh):
+def without_space(text):
+    """The text, and what its base64 words say, without line ends: a key may be shown either way."""
+    out = text.replace("\\n", "\n")
+    for word in re.findall(r"[A-Za-z0-9+/]{64,}={0,2}", out):
+        out += base64.b64decode(word[:len(word) // 4 * 4]).decode("latin-1")
+    return "".join(out.split())
+
+
+def test_a_private_key_that_is_shown_would_be_found(mesh):
+    key = mesh.authority.key.read_text()
+    for shown in (key, json.dumps({"pem": key}), base64.b64encode(key.encode()).decode()):
+        assert KEY in without_space(shown) and key_body(mesh) in without_space(shown)
+
+
+def test_no_page_and_no_line_shows_a_private_key(mesh):
+    call(mesh.client, VIP["far"][0])
+    for proxy in mesh.proxies():
+        texts = {page: proxy.get(port, page)[1] for port, page in (
+            (15000, "/config_dump"), (15000, "/debug/tasks"), (15000, "/"), (15020, "/metrics"),
+            (15000, f"/debug/why?src=demo/client-0&dst={VIP['far'][0]}:9000"))}
+        texts["log"] = "\n".join(proxy.lines.since())
+        assert "BEGINCERTIFICATE" in without_space(texts["/config_dump"])
+        for where, text in texts.items():
+            assert KEY not in without_space(text) and key_body(mesh) not in without_space(text), where
+
+
+def test_the_config_section_is_what_the_process_was_told(mesh):
     dump = mesh.ztunnels[1].dump()
     assert dump["config"]["localNode"] == "node1" and dump["config"]["proxyMode"] == "Shared"
     assert dump["config"]["adminAddr"] == {"Localhost": [True, 15000]} and dump["config"]["packetMark"] == 1337
     assert dump["version"]["istioVersion"] == "9.9.9"
-    for proxy in mesh.proxies():
-        assert SECRET not in json.dumps(proxy.dump())
-        assert SECRET not in "\n".join(proxy.lines.since())
+
+
+def test_the_build_and_the_pods_are_counted(mesh):
+    _, metrics = mesh.ztunnels[1].get(15020, "/metrics")
+    for line in ('# TYPE istio_build gauge', 'istio_build{component="ztunnel",tag="9.9.9"} 1',
+                 "# TYPE workload_manager_active_proxy_count gauge", "workload_manager_active_proxy_count 2",
+                 "# TYPE workload_manager_pending_proxy_count gauge", "workload_manager_pending_proxy_count 0",
+                 "# TYPE workload_manager_proxies_started counter", "workload_manager_proxies_started_total 2",
+                 "# TYPE workload_manager_proxies_stopped counter", "workload_manager_proxies_stopped_total 0"):
+        assert line in metrics.splitlines()
+    _, metrics = mesh.waypoints["waypoint-0"].get(15020, "/metrics")
+    assert 'istio_build{component="proxy",tag="9.9.9"} 1' in metrics.splitlines()
+
+
+def test_why_tells_a_calls_way_before_it_is_made(mesh):
+    z = mesh.ztunnels[1]
+    answer = json.loads(ctl(z, "why", "demo/client-0", "far.demo:9000", "-o", "json").stdout)
+    assert answer["destination"]["service"] == f"demo/{FAR}" and "uncaptured" not in answer
+    (way,) = answer["ways"]
+    assert (way["dials"], way["authority"]) == (f"{mesh.far.ip}:15008", f"{mesh.far.ip}:9000")
+    assert way["expects"] == [mesh.far.identity] and way["farEnd"]["status"] == 200
+    mark = z.mark()
+    call(mesh.client, VIP["far"][0])
+    record = z.connection(since=mark, direction="outbound")
+    assert (record["dst.addr"], record["dst.hbone_addr"]) == (way["dials"], way["authority"])
+    deny = k8s.authorization("demo/no-client", "DENY", [{"from": [{"source": {
+        "principals": [mesh.client.identity.removeprefix("spiffe://")]}}]}])
+    with mesh.edited(deny):
+        text = ctl(z, "why", mesh.client.ip, f"{mesh.far.ip}:9000").stdout
+        assert "its ztunnel answers 401" in text and "explicitly denied by: demo/no-client" in text
+        assert ["*", "demo/no-client", "Deny", "denies", "rule", "1"] in [row[:6] for row in table(text)]
+    text = ctl(z, "why", "demo/client-0", f"{VIP['web'][0]}:9000").stdout
+    assert "> waypoint demo/waypoint-0" in text and f"CONNECT {VIP['web'][0]}:9000" in text
+
+
+def test_why_that_cannot_be_told_says_what_to_do(mesh, place):
+    z = mesh.ztunnels[1]
+    for arguments, error in ((("demo/nobody", "10.0.0.1:80"), "`ambientd ctl workloads` lists them"),
+                             (("demo/client-0", "nowhere.example:80"), 'no service "nowhere.example"'),
+                             (("demo/client-0", "10.0.0.1"), "is not IP:PORT"),
+                             (("demo/client-0", "10.0.0.1:80", "--file", place / "dump.json"), "a running proxy")):
+        done = ctl(z, "why", *arguments)
+        assert done.returncode == 1 and error in done.stderr, done.stderr
 
 
 def test_levels_are_changed_at_run_time_in_both_spellings(mesh):

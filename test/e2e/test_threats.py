@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a malicious neighbour tries: calls to the proxy's own ports, a proxy that is to reach what it must not (the
 invariants of contract/threats.md §5.3), and claims in headers that nobody has proved."""
+import contextlib
+import socket
 import ssl
 
 import h2.exceptions
 import pytest
 
 import hbone_client
+from harness import netns as ns
 from harness import objects as k8s
 from harness import standard
 from harness.servers import Echo, ended, read_exactly
@@ -180,6 +183,59 @@ def test_strict_leaves_no_way_round(mesh):
             for port in (15001, 15006):  # not captured: straight to the listener
                 assert not reaches(mesh.stranger, address, port)
         assert reaches(mesh.client, mesh.far.ip)
+
+
+# Who has the address of the node's probes is let in past the capture, so nobody else may have it (5.3 (10)).
+
+PROBES = ("169.254.7.127", "fd16:9254:7127:1337:ffff:ffff:ffff:ffff")
+
+
+@contextlib.contextmanager
+def has_probe_addresses(netns, device):
+    ns.batch([f"addr add {a} dev {device}{' nodad' if ':' in a else ''}" for a in PROBES], netns)
+    try:
+        yield
+    finally:
+        ns.batch([f"addr del {a} dev {device}" for a in PROBES], netns)
+
+
+def probes(netns, pod):
+    """Whether the pod's application answers a caller in `netns` that has the addresses of probes, by address."""
+    out = []
+    for source, address in zip(PROBES, (pod.ip, pod.ip6)):
+        family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        with ns.socket_in(netns, family, socket.SOCK_STREAM) as s:
+            s.settimeout(1)
+            try:
+                s.bind((source, 0))
+                s.connect((address, 9000))
+                s.sendall(b"ping")
+                out.append(s.recv(4) == b"ping")
+            except OSError:
+                out.append(False)
+    return out
+
+
+def test_a_neighbour_that_claims_the_address_of_probes_gets_nowhere(mesh):
+    node = mesh.ztunnels[1].netns
+    with mesh.edited(k8s.peer_authentication("demo/default", "STRICT")):
+        with has_probe_addresses(mesh.stranger.netns, "eth0"):
+            assert not any(probes(mesh.stranger.netns, mesh.near) + probes(mesh.stranger.netns, mesh.far))
+            with has_probe_addresses(node, "lo"):
+                assert not any(probes(mesh.stranger.netns, mesh.near))
+        with has_probe_addresses(node, "lo"):
+            assert all(probes(node, mesh.near)), "kubelet's probes, by the node they come from"
+
+
+# A node asks for the identities of its own pods only (5.3 (9)).
+
+def test_a_ztunnel_holds_certificates_of_the_pods_it_serves_and_of_no_other(mesh):
+    for source in (mesh.client, mesh.near):
+        assert reaches(source, mesh.far.ip) and reaches(source, mesh.near.ip)
+    served = {1: {mesh.client.identity, mesh.near.identity}, 2: {mesh.far.identity, mesh.other.identity}}
+    for index, identities in served.items():
+        held = {c["identity"] for c in mesh.ztunnels[index].dump()["certificates"]}
+        assert held and held <= identities
 
 
 @pytest.mark.parametrize("spec", [{"action": "DENY", "rules": [{}], "surprise": 1},

@@ -414,7 +414,36 @@ Task<void> frames_after_terminate() {
   CHECK(listener.count(h2::HEADERS) == 0);
 }
 
+// Who is not to be talked to any more hears that it is over, and what it says after that is not served.
+Task<void> dismissed() {
+  size_t alive = 0, most = 0;
+  Attacked a(Session::Role::server, {}, [&](std::unique_ptr<Exchange> e) {
+    Loop::current().spawn("hold", hold(std::move(e), alive, most));
+  });
+  Listener listener(*a.pair.near);
+  Status sent = co_await send_text(*a.pair.near,
+                                   hello() + h2::frame(h2::HEADERS, h2::kEndHeaders, 1, h2::connect_head()));
+  CHECK(sent);
+  while (alive == 0) co_await Sleep(1);
+  a.session.dismiss(Errc::revoked);
+  sent = co_await send_text(*a.pair.near, h2::frame(h2::HEADERS, h2::kEndHeaders, 3, h2::connect_head()));
+  co_await listener.until(h2::GOAWAY, 1);
+  Status ended = co_await a.running;
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == Errc::revoked);
+  CHECK(alive == 0);
+  CHECK(most == 1);
+  a.pair.far.reset();
+  co_await listener.end();
+  CHECK(listener.count(h2::GOAWAY, h2::u32(1) + h2::u32(0)) == 1);
+}
+
 }  // namespace
+
+TEST_CASE("a peer that is dismissed hears a GOAWAY without an error") {
+  Loop loop;
+  run(loop, dismissed());
+}
 
 TEST_CASE("an attack with resets, headers or settings ends in GOAWAY") {
   const Attack kAttacks[] = {

@@ -36,10 +36,10 @@ class TestSigner final : public Signer {
 // A listening socket on a loopback address.
 class Listener {
  public:
-  Listener(const std::string& ip, std::function<void(Fd)> accepted) {
+  Listener(const std::string& ip, std::function<void(Fd)> accepted, uint16_t port = 0) {
     Result<Fd> fd = tcp_socket(false, 0);
     REQUIRE(fd);
-    REQUIRE(listen_on(fd->get(), {*Ip::parse(ip), 0}, 16));
+    REQUIRE(listen_on(fd->get(), {*Ip::parse(ip), port}, 16));
     at = *local_address(fd->get());
     acceptor_ = std::make_unique<Acceptor>(std::move(*fd), std::move(accepted));
   }

@@ -19,7 +19,7 @@ ARROWS = {
     "test": {"core", "policy", "config", "hbone", "l4", "l7", "test"},
 }
 EXEMPT = {"core/main.cc"}  # the table of contents: it puts the layers together
-HEAVY = re.compile(r"^(nlohmann/(?!json_fwd)|yaml-cpp/|boost/|catch2/|spdlog/|CLI/|re2/)")
+HEAVY = re.compile(r"^(nlohmann/(?!json_fwd)|yaml-cpp/|boost/|catch2/|CLI/|re2/)")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)
 CATCH = "test/support/catch.h"  # the one header whose purpose is to choose a heavy one
 

@@ -38,7 +38,7 @@ void Bench::measure(const Operation& operation, const std::function<void(uint64_
   if (!timed && operation.most == kAny) return;
   if (!timed) batch(kCounted / 10);
   uint64_t n = timed ? fitting(ms_, batch) : kCounted;
-  Measured out{.name = operation.name, .most = operation.most};
+  Measured out{.name = operation.name, .most = operation.most, .within_ns = operation.within_ns};
   auto per_op = [n](uint64_t count) { return static_cast<double>(count) / static_cast<double>(n); };
   for (int i = 0; i < (timed ? kTries : 1); ++i) {
     uint64_t news = counts().news, mallocs = counts().mallocs;
@@ -85,7 +85,10 @@ void print_text(const Bench& bench) {
   fmt::print("{:44} {:>10} {:>9} {:>9} {:>9}\n", "", "ns per op", "MB/s", "our news", "libraries");
   for (const Measured& r : bench.results()) {
     std::string speed = r.bytes_per_s > 0 ? fmt::format("{:.0f}", r.bytes_per_s / 1e6) : "";
-    fmt::print("{:44} {:>10.1f} {:>9} {:>9.3f} {:>9.3f}\n", r.name, r.ns, speed, r.news, r.mallocs);
+    std::string goal;
+    if (r.within_ns > 0)
+      goal = fmt::format("  goal {:.0f} ms{}", r.within_ns / 1e6, r.ns <= r.within_ns ? "" : ": missed");
+    fmt::print("{:44} {:>10.1f} {:>9} {:>9.3f} {:>9.3f}{}\n", r.name, r.ns, speed, r.news, r.mallocs, goal);
   }
 }
 
@@ -106,6 +109,7 @@ int main(int argc, char** argv) {
   tls(bench);
   router(bench);
   judges(bench);
+  configuration(bench);
   if (checking) return check(bench);
   json ? print_json(bench) : print_text(bench);
   return 0;

@@ -20,12 +20,14 @@ struct Measured {
   double bytes_per_s = 0;        // 0: no bytes to speak of
   double news = 0, mallocs = 0;  // allocations an operation: ours, the libraries'
   double most = kAny;            // of news
+  double within_ns = 0;          // 0: no goal
 };
 
 struct Operation {
   std::string name;
-  size_t bytes = 0;    // an operation moves
-  double most = kAny;  // allocations of ours are promised to be no more
+  size_t bytes = 0;      // an operation moves
+  double most = kAny;    // allocations of ours are promised to be no more
+  double within_ns = 0;  // the time that it should take at most; 0: any
 };
 
 class Bench {
@@ -54,5 +56,6 @@ void hpack(Bench& bench);
 void tls(Bench& bench);
 void router(Bench& bench);
 void judges(Bench& bench);
+void configuration(Bench& bench);
 
 }  // namespace ambientd::bench
