@@ -143,7 +143,8 @@ class WhyWorld {
   void accepted(const SockAddr& at, Fd fd) {
     if (captured_ == at) {
       captured_.reset();
-      return Loop::current().spawn("captured", take_call(client->pods[caller_].get(), std::move(fd)));
+      SockAddr from = *peer_address(fd.get());
+      return take_call(*client->pods[caller_], std::move(fd), from);
     }
     (at.port == kHbonePort ? seen.dialled : seen.plain).push_back(at);
     if (at.port != kHbonePort) return Loop::current().spawn("application", application(std::move(fd)));
