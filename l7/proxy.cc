@@ -7,6 +7,7 @@
 #include "l7/body.h"
 #include "l7/request_headers.h"
 #include "l7/response_headers.h"
+#include "l7/timeout.h"
 #include "l7/websocket.h"
 
 namespace ambientd::l7 {
@@ -74,11 +75,23 @@ struct Proxy::Failure {
   bool untouched = false;  // the upstream has not seen the request: it may be sent once more
 };
 
+// What the attempts of one request share.
+struct Proxy::Way {
+  Scope& scope;  // what they wait for; ends with the client and with the timeout
+  RouteTimeout& timeout;
+  bool fresh = false;  // on a connection of its own
+};
+
 // The request's body on its way up, while the response is waited for.
 struct Proxy::Upload {
-  Upload(ServerExchange& from, ClientExchange& to)
-      : client(from), upstream(to), pump(from.stream(), to.stream()) {
-    if (!client.request.has_body) sent_at = Record::Clock::now();
+  Upload(ServerExchange& from, ClientExchange& to, RouteTimeout& limit)
+      : client(from), upstream(to), timeout(limit), pump(from.stream(), to.stream()) {
+    if (!client.request.has_body) done();
+  }
+
+  void done() {
+    sent_at = Record::Clock::now();
+    timeout.start();
   }
 
   Task<void> run(uint64_t& bytes) {
@@ -86,7 +99,7 @@ struct Proxy::Upload {
     if (pump.source_error()) upstream.stream().close(Errc::reset);
     if (!pump.whole()) co_return;
     Status sent = co_await upstream.finish(client.trailers());
-    if (sent) sent_at = Record::Clock::now();
+    if (sent) done();
   }
 
   // What is still to be sent is not wanted any more.
@@ -97,6 +110,7 @@ struct Proxy::Upload {
 
   ServerExchange& client;
   ClientExchange& upstream;
+  RouteTimeout& timeout;
   BodyPump pump;
   std::optional<Record::Clock::time_point> sent_at;  // the whole request
 };
@@ -165,28 +179,37 @@ bool Proxy::place(Plan& plan) {
 
 Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
   if (!client.request.upgrade.empty()) add_websocket_key(client.request);
-  std::optional<Failure> failure = co_await attempt(client, plan, false, record);
-  bool again = failure && failure->untouched && !client.scope.closed();
-  if (again) failure = co_await attempt(client, plan, true, record);
+  uint64_t timeout_ms = timeout_of(plan.rule, client.request);
+  if (timeout_ms > 0)
+    set_field(client.request.fields, "x-envoy-expected-rq-timeout-ms", std::to_string(timeout_ms));
+  InnerScope inner(client.scope);
+  RouteTimeout timeout(inner.scope, timeout_ms);
+  Way way{inner.scope, timeout};
+  std::optional<Failure> failure = co_await attempt(client, plan, way, record);
+  way.fresh = true;
+  bool again = failure && failure->untouched && !inner.scope.closed();
+  if (again) failure = co_await attempt(client, plan, way, record);
   if (!failure) co_return;
-  Cause cause = client.scope.closed() ? Cause::client_gone : failure->cause;
+  Cause cause = failure->cause;
+  if (timeout.expired()) cause = Cause::response_timed_out;
+  if (client.scope.closed()) cause = Cause::client_gone;
   record.log.transport_failure = failure->transport;
   co_await reply(client, cause, {.details = {}, .transport_failure = failure->transport}, record);
 }
 
 // Nothing: the response began, and what became of it is in the record.
-Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, bool retry,
+Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, Way way,
                                                    Record& record) {
   Busy busy(worker_, plan.endpoint);
   bool dialled = false;
   Result<Upstreams::Sent> sent =
-      co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, retry, client.scope, dialled);
+      co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, way.fresh, way.scope, dialled);
   if (!sent) {
     Attempt far = dialled ? Attempt::connection : Attempt::dialling;
     co_return Failure{cause_of(sent.error(), far), dialled ? "" : sent.error().detail};
   }
   ClientExchange& upstream = *sent->exchange;
-  Upload upload(client, upstream);
+  Upload upload(client, upstream, way.timeout);
   Task<void> uploading = upload.run(record.uploaded);
   if (client.request.has_body) uploading.start();
   Result<Response> response = co_await next_answer(client, upstream);

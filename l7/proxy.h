@@ -22,6 +22,7 @@ class Proxy final : public Handler {
  private:
   struct Failure;
   struct Upload;
+  struct Way;
   using Believed = std::expected<policy::VerifiedTokenPtr, Refusal>;
   std::expected<void, Refusal> admit(Request& request, Record& record);
   bool checks_tokens() const;
@@ -29,7 +30,7 @@ class Proxy final : public Handler {
   std::expected<Plan, Refusal> plan(Request& request, Believed token);
   bool place(Plan& plan);
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
-  Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, bool retry, Record& record);
+  Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, Way way, Record& record);
   Task<Result<Response>> next_answer(ServerExchange& client, ClientExchange& upstream);
   Task<void> relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
                           Record& record);

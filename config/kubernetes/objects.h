@@ -180,6 +180,7 @@ struct RouteRuleSpec {
   std::vector<RouteMatch> matches;  // at least one
   HeaderOps request_headers, response_headers;
   std::vector<RouteBackend> backends;
+  std::optional<uint64_t> timeout_ms;
   bool refused = false;  // holds a filter we cannot honour: answered 500
 };
 

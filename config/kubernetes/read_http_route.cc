@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "config/kubernetes/read.h"
+#include "core/duration.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
 namespace {
 
+constexpr std::chrono::hours kMaxTimeout{24 * 365};
 constexpr size_t kMaxMatches = 128;  // of one rule: the API's own bound, with room
 
 bool is_token(std::string_view text) {  // RFC 9110 §5.6.2
@@ -134,6 +137,26 @@ RouteBackend read_backend(const Field& field, const Meta& meta) {
   return out;
 }
 
+// A duration of the Gateway API; 0: none.
+std::optional<uint64_t> read_timeout(const Field& field) {
+  if (!field) return {};
+  Result<std::chrono::nanoseconds> given = parse_duration(field.text());
+  if (!given || *given > kMaxTimeout) {
+    field.error("must be a duration like 10s or 500ms, not " + quoted(field.text()));
+    return {};
+  }
+  return static_cast<uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(*given).count());
+}
+
+// While there are no retries, one attempt is all a request gets: the shorter of the two counts.
+std::optional<uint64_t> read_timeouts(const Field& timeouts) {
+  std::optional<uint64_t> request = read_timeout(timeouts["request"]);
+  std::optional<uint64_t> attempt = read_timeout(timeouts["backendRequest"]);
+  if (request.value_or(0) > 0 && attempt.value_or(0) > *request)
+    timeouts["backendRequest"].error("must not be longer than request");
+  return attempt.value_or(0) > 0 ? attempt : request;
+}
+
 RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
   RouteRuleSpec out;
   out.name = field["name"].text();
@@ -145,7 +168,8 @@ RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
   out.refused = !read_filters(field["filters"], &out.request_headers, &out.response_headers);
   for (const Field& backend : field["backendRefs"].each())
     out.backends.push_back(read_backend(backend, meta));
-  for (std::string_view later : {"timeouts", "retry", "sessionPersistence"}) {
+  out.timeout_ms = read_timeouts(field["timeouts"]);
+  for (std::string_view later : {"retry", "sessionPersistence"}) {
     if (field[later]) field[later].warn("is not supported yet and has no effect");
     field[later].ignore();
   }

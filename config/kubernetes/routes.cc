@@ -90,6 +90,7 @@ RouteRule make_rule(const World& world, const HttpRoute& route, const RouteRuleS
   if (from.refused) return out;
   out.request_headers = from.request_headers;
   out.response_headers = from.response_headers;
+  out.timeout_ms = from.timeout_ms;
   for (const RouteBackend& backend : from.backends)
     out.backends.push_back(make_backend(world, route, backend));
   return out;

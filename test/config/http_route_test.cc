@@ -140,6 +140,29 @@ TEST_CASE("a route counts in the namespace of the service or of its waypoint onl
   CHECK_THAT(warnings_of(kServices + foreign), Catch::Contains("has no effect on demo/a"));
 }
 
+TEST_CASE("of two timeouts the shorter one bounds a request") {
+  struct Case {
+    const char* timeouts;
+    std::optional<uint64_t> ms;
+  };
+  const Case cases[] = {
+      {"{}", {}},
+      {"{request: 10s}", 10'000},
+      {"{request: 1m30s}", 90'000},
+      {"{request: 0s}", 0},
+      {"{backendRequest: 500ms}", 500},
+      {"{request: 10s, backendRequest: 2s}", 2'000},
+      {"{request: 0s, backendRequest: 2s}", 2'000},
+      {"{request: 10s, backendRequest: 0s}", 10'000},
+  };
+  for (const Case& c : cases) {
+    INFO(c.timeouts);
+    HttpRoutes routes = routes_of(route(fmt::format("{{timeouts: {}}}", c.timeouts)));
+    REQUIRE(routes.rules.size() == 1);
+    CHECK(routes.rules[0].timeout_ms == c.ms);
+  }
+}
+
 TEST_CASE("what is wrong in a route is an error with its path") {
   struct Case {
     const char* rule;
@@ -165,6 +188,10 @@ TEST_CASE("what is wrong in a route is an error with its path") {
       {"{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: "
        "\"b\\nc\"}]}}]}",
        "spec.rules[0].filters[0].requestHeaderModifier.set[0].value: holds a control character"},
+      {"{timeouts: {request: soon}}",
+       "spec.rules[0].timeouts.request: must be a duration like 10s or 500ms, not \"soon\""},
+      {"{timeouts: {request: 1s, backendRequest: 2s}}",
+       "spec.rules[0].timeouts.backendRequest: must not be longer than request"},
   };
   for (const Case& c : cases) {
     INFO(c.rule);
