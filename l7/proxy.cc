@@ -7,6 +7,7 @@
 #include "l7/body.h"
 #include "l7/request_headers.h"
 #include "l7/response_headers.h"
+#include "l7/retry.h"
 #include "l7/timeout.h"
 #include "l7/websocket.h"
 
@@ -72,14 +73,17 @@ void miss(const KeyTable& keys, const std::string& source, const Worker& worker)
 struct Proxy::Failure {
   Cause cause;
   std::string transport;   // why a dial failed
-  bool untouched = false;  // the upstream has not seen the request: it may be sent once more
+  bool untouched = false;  // a kept connection was closed already: it may be sent once more
+  bool unseen = false;     // the endpoint has not seen the request: another one may get it
 };
 
 // What the attempts of one request share.
 struct Proxy::Way {
   Scope& scope;  // what they wait for; ends with the client and with the timeout
   RouteTimeout& timeout;
-  bool fresh = false;  // on a connection of its own
+  bool fresh = false;                      // on a connection of its own
+  uint32_t retries = 0;                    // made so far
+  std::vector<config::WorkloadPtr> tried;  // endpoints that failed
 };
 
 // The request's body on its way up, while the response is waited for.
@@ -123,7 +127,7 @@ Task<void> Proxy::handle(ServerExchange& client) {
   if (!admitted) token = std::unexpected(std::move(admitted.error()));
   if (token && checks_tokens()) token = co_await believe(client);
   std::expected<Plan, Refusal> planned = plan(client.request, std::move(token));
-  if (planned && !place(*planned)) planned = std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
+  if (planned && !place(*planned, {})) planned = std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
   if (planned) {
     record.planned(*planned);
     co_await forward(client, std::move(*planned), record);
@@ -172,9 +176,9 @@ std::expected<Plan, Refusal> Proxy::plan(Request& request, Believed token) {
   return plan_request(*worker_.view, tunnel_, request, worker_.roll(), token->get());
 }
 
-bool Proxy::place(Plan& plan) {
+bool Proxy::place(Plan& plan, config::Tried tried) {
   LoadOf load = [this](const config::Workload& endpoint) { return worker_.load_of(endpoint); };
-  return place_plan(*worker_.view, tunnel_, {worker_.roll(), load}, plan);
+  return place_plan(*worker_.view, tunnel_, {worker_.roll(), load, tried}, plan);
 }
 
 Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
@@ -185,20 +189,50 @@ Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
   InnerScope inner(client.scope);
   RouteTimeout timeout(inner.scope, timeout_ms);
   Way way{inner.scope, timeout};
-  std::optional<Failure> failure = co_await attempt(client, plan, way, record);
-  way.fresh = true;
-  bool again = failure && failure->untouched && !inner.scope.closed();
-  if (again) failure = co_await attempt(client, plan, way, record);
+  std::optional<Failure> failure = co_await attempt_all(client, plan, way, record);
   if (!failure) co_return;
   Cause cause = failure->cause;
   if (timeout.expired()) cause = Cause::response_timed_out;
   if (client.scope.closed()) cause = Cause::client_gone;
   record.log.transport_failure = failure->transport;
-  co_await reply(client, cause, {.details = {}, .transport_failure = failure->transport}, record);
+  Note note{.transport_failure = failure->transport, .retried = way.retries > 0};
+  co_await reply(client, cause, std::move(note), record);
+}
+
+// Until the response begins. A kept connection that turned out to be closed is no endpoint's failure: once,
+// another one takes its place. What an endpoint has not seen goes to another endpoint.
+Task<std::optional<Proxy::Failure>> Proxy::attempt_all(ServerExchange& client, Plan& plan, Way& way,
+                                                       Record& record) {
+  for (;;) {
+    std::optional<Failure> failure = co_await attempt(client, plan, way, record);
+    if (!failure || way.scope.closed()) co_return failure;
+    bool stale = failure->untouched && !std::exchange(way.fresh, true);
+    if (stale) continue;
+    if (!may_retry(plan, *failure, way)) co_return failure;
+    Pause pause(way.scope, backoff_ms(retry_policy(plan.rule), way.retries++, worker_.random()));
+    co_await pause.over;
+    if (way.scope.closed()) co_return failure;
+    bool placed = place_again(plan, way);
+    if (!placed) co_return failure;
+    record.planned(plan);
+  }
+}
+
+bool Proxy::may_retry(const Plan& plan, const Failure& failure, const Way& way) const {
+  const config::RetryPolicy& policy = retry_policy(plan.rule);
+  return plan.service && failure.unseen && way.retries < policy.retries &&
+         retries_unsent(policy, failure.cause);
+}
+
+// At an endpoint that has not failed this request, where there is one.
+bool Proxy::place_again(Plan& plan, Way& way) {
+  if (!worker_.view || !worker_.view->self) return false;
+  if (retry_policy(plan.rule).avoid_tried) way.tried.push_back(plan.endpoint);
+  return place(plan, way.tried) || place(plan, {});
 }
 
 // Nothing: the response began, and what became of it is in the record.
-Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, Way way,
+Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, Way& way,
                                                    Record& record) {
   Busy busy(worker_, plan.endpoint);
   bool dialled = false;
@@ -206,7 +240,9 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const
       co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, way.fresh, way.scope, dialled);
   if (!sent) {
     Attempt far = dialled ? Attempt::connection : Attempt::dialling;
-    co_return Failure{cause_of(sent.error(), far), dialled ? "" : sent.error().detail};
+    Failure failure{cause_of(sent.error(), far), dialled ? "" : sent.error().detail};
+    failure.unseen = !dialled;
+    co_return failure;
   }
   ClientExchange& upstream = *sent->exchange;
   Upload upload(client, upstream, way.timeout);
@@ -229,6 +265,9 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const
     co_return Failure{garbage->code == Errc::bad_request ? Cause::bad_request : Cause::client_gone, {}};
   Failure failure{cause_of(response.error(), reached(response.error(), plan.protocol)), {}};
   failure.untouched = sent->untouched() && may_repeat(client.request, upload.pump, record.uploaded);
+  bool refused = failure.cause == Cause::upstream_refused;
+  bool kept = record.uploaded == 0 && upload.pump.sink_error();  // the whole body is still there
+  failure.unseen = refused && (!client.request.has_body || kept);
   co_return failure;
 }
 

@@ -28,9 +28,12 @@ class Proxy final : public Handler {
   bool checks_tokens() const;
   Task<Believed> believe(ServerExchange& client);
   std::expected<Plan, Refusal> plan(Request& request, Believed token);
-  bool place(Plan& plan);
+  bool place(Plan& plan, config::Tried tried);
+  bool place_again(Plan& plan, Way& way);
+  bool may_retry(const Plan& plan, const Failure& failure, const Way& way) const;
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
-  Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, Way way, Record& record);
+  Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, Way& way, Record& record);
+  Task<std::optional<Failure>> attempt_all(ServerExchange& client, Plan& plan, Way& way, Record& record);
   Task<Result<Response>> next_answer(ServerExchange& client, ClientExchange& upstream);
   Task<void> relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
                           Record& record);

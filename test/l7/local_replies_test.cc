@@ -54,10 +54,10 @@ TEST_CASE("an upstream that fails before its response gives 503 with Envoy's wor
                     Case{{},
                          Error{Errc::connect_refused, "connect 10.1.0.10:8080: Connection refused"},
                          "503 Service Unavailable",
-                         std::string(kReset) +
-                             "remote connection failure, transport failure reason: connect 10.1.0.10:8080: "
-                             "Connection refused",
-                         " 503 UF upstream_reset_before_response_started{remote_connection_failure|"},
+                         "upstream connect error or disconnect/reset before headers. retried and the latest "
+                         "reset reason: remote connection failure, transport failure reason: connect "
+                         "10.1.0.10:8080: Connection refused",
+                         " 503 UF,URX upstream_reset_before_response_started{remote_connection_failure|"},
                     Case{{{"\r\n\r\n", "not http\r\n\r\n"}},
                          {},
                          "502 Bad Gateway",

@@ -340,7 +340,7 @@ TEST_CASE("a ztunnel that proves to be another workload gets no request") {
   Site site("somebody-else");
   test::run(loop, impostor(site));
   CHECK(site.ztunnel.connects.empty());
-  CHECK_THAT(site.all_of_log(), Contains(" 503 UF "));
+  CHECK_THAT(site.all_of_log(), Contains(" 503 UF,URX "));
 }
 
 TEST_CASE("what is no CONNECT to a bound service is refused, and the connection stays") {

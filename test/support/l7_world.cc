@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/l7_world.h"
 
+#include <algorithm>
+
 namespace ambientd::test {
 namespace {
 
@@ -45,6 +47,9 @@ Task<void> run_tunnel(std::unique_ptr<TcpStream> stream, l7::Tunnel tunnel, Worl
 Task<Result<std::unique_ptr<Stream>>> FakeConnector::connect(l7::Destination to, Scope&) {
   dialled.push_back(to);
   if (refuse) co_return fail(*refuse);
+  std::string address = to.address.str();
+  if (std::ranges::find(refused_at, address) != refused_at.end())
+    co_return fail(Errc::connect_refused, "connect " + address + ": Connection refused");
   StreamPair pair;
   Loop::current().spawn("fake upstream", serve(std::move(pair.far)));
   co_return std::move(pair.near);

@@ -3,7 +3,6 @@
 // tunnel: what the tests of l7 run on.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,8 +22,9 @@ class FakeConnector final : public l7::Connector {
   Task<Result<std::unique_ptr<Stream>>> connect(l7::Destination to, Scope& scope) override;
 
   std::vector<l7::Destination> dialled;
-  std::optional<Error> refuse;  // every dial fails with this
-  Serve serve;                  // each connection's upstream
+  std::optional<Error> refuse;          // every dial fails with this
+  std::vector<std::string> refused_at;  // addresses that nobody listens at
+  Serve serve;                          // each connection's upstream
 };
 
 // Services at 10.96.0.10 (`reviews`: 9080 unnamed, 80 http1, 81 http2, 82 grpc, 90 tcp, 53 udp) and
