@@ -37,7 +37,7 @@ Task<Result<hbone::Transport>> DoubleDialer::dial(hbone::PoolKey key, Scope& sco
   hbone::Connect request = carrying(pod_, key);
   int refused = 0;
   Result<std::unique_ptr<hbone::Exchange>> tunnel =
-      co_await hbone::open_tunnel(pod_.pool, std::move(outer), pod_, request, scope, &refused);
+      co_await hbone::open_tunnel(pod_.pool, outer, pod_, request, scope, &refused);
   if (!tunnel && refused == 503)
     co_return fail(Errc::connect_failed,
                    fmt::format("network gateway {}: {}", key.to.str(), tunnel.error().detail));

@@ -30,7 +30,7 @@ Task<Result<std::unique_ptr<Stream>>> MeshConnector::tunnel(Destination to, Scop
       .source = self_, .peers = {*to.identity}, .to = {to.address.ip, limits_.hbone_port}, .source_ip = {}};
   hbone::Connect request{.authority = to.address.str()};
   Result<std::unique_ptr<hbone::Exchange>> opened =
-      co_await hbone::open_tunnel(pool_, std::move(key), dialer_, request, inner.scope);
+      co_await hbone::open_tunnel(pool_, key, dialer_, request, inner.scope);
   if (!opened) co_return fail(scope.explain(std::move(opened.error())));
   (*opened)->Closable::unlink();
   co_return std::move(*opened);

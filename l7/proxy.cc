@@ -188,6 +188,7 @@ Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
     set_field(client.request.fields, "x-envoy-expected-rq-timeout-ms", std::to_string(timeout_ms));
   InnerScope inner(client.scope);
   RouteTimeout timeout(inner.scope, timeout_ms);
+  if (!client.request.has_body) timeout.start();  // dialling counts
   Way way{inner.scope, timeout};
   std::optional<Failure> failure = co_await attempt_all(client, plan, way, record);
   if (!failure) co_return;

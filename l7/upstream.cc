@@ -20,10 +20,19 @@ bool is_dead(Stream& connection) {
 
 }  // namespace
 
+// A request that waits for the dial in flight. Its client, or its time, may end the wait; the dial goes on.
+struct Upstreams::Waiting final : Closable, Listed<Waiting> {
+  void close(Errc) override { over.set(); }
+  Event over{"http2 connection"};
+};
+
 struct Upstreams::Shared {
+  void settle() {
+    waiting.each([](Waiting& each) { each.over.set(); });
+  }
   bool dialling = false;
-  Event settled{"http2 connection"};  // the dial in flight ended
-  std::optional<Error> error;         // with this
+  List<Waiting> waiting;       // for the dial in flight
+  std::optional<Error> error;  // it ended with this
   std::vector<Http2Connection*> connections;
 };
 
@@ -134,11 +143,15 @@ Task<Result<Upstreams::Sent>> Upstreams::send_http2(Destination to, const Reques
       co_return Sent{std::move(*exchange)};
     }
     if (draining_) co_return fail(Errc::draining, "the waypoint is going away");
-    if (!std::exchange(shared.dialling, true)) {
-      shared.settled.reset();
+    if (!std::exchange(shared.dialling, true))
       Loop::current().spawn("http2 upstream " + to.address.str(), drive(to, &shared));
+    if (shared.dialling) {
+      Waiting waiting;
+      shared.waiting.push_back(waiting);
+      scope.add(waiting);
+      co_await waiting.over;
     }
-    if (shared.dialling) co_await shared.settled;
+    if (scope.closed()) co_return fail(*scope.why());
     auto again = shared_.find(to);
     if (again != shared_.end() && again->second->error) co_return fail(*again->second->error);
   }
@@ -151,7 +164,7 @@ Task<void> Upstreams::drive(Destination to, Shared* shared) {
   shared->error.reset();
   if (!stream) shared->error = stream.error();
   if (!stream) {
-    shared->settled.set();
+    shared->settle();
     co_await Loop::current().yield();  // who waited reads the error
     forget_if_unused(to, *shared);
     co_return;
@@ -159,7 +172,7 @@ Task<void> Upstreams::drive(Destination to, Shared* shared) {
   (*stream)->Closable::unlink();
   Http2Connection connection(std::move(*stream));
   shared->connections.push_back(&connection);
-  shared->settled.set();
+  shared->settle();
   Timer unused([this, &connection, &unused] {
     if (connection.session.exchanges() == 0) {
       connection.session.drain();

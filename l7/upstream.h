@@ -81,6 +81,7 @@ class Upstreams {
 
  private:
   struct Shared;
+  struct Waiting;
   Task<Result<Sent>> send_http1(Destination to, const Request& request, bool fresh, Scope& scope,
                                 bool& dialled);
   Task<Result<Sent>> send_http2(Destination to, const Request& request, Scope& scope, bool& dialled);

@@ -20,11 +20,11 @@ Request grpc_call(std::string timeout) {
   return request;
 }
 
-config::RouteRule rule_with(std::optional<uint64_t> timeout_ms) {
+config::RouteRule rule_with(std::optional<uint64_t> timeout_ms, uint16_t port = 80) {
   config::RouteRule rule;
   rule.name = "slow";
   rule.timeout_ms = timeout_ms;
-  rule.backends = {{.service = "default/reviews.default.svc.cluster.local", .port = 80}};
+  rule.backends = {{.service = "default/reviews.default.svc.cluster.local", .port = port}};
   return rule;
 }
 
@@ -32,7 +32,8 @@ constexpr uint64_t kSoonMs = 20;
 
 config::Mesh impatient_mesh() {
   config::Mesh mesh = test::small_mesh();
-  mesh.routes["default/reviews.default.svc.cluster.local"][80] = {true, {rule_with(kSoonMs)}};
+  for (uint16_t port : {80, 81})
+    mesh.routes["default/reviews.default.svc.cluster.local"][port] = {true, {rule_with(kSoonMs, port)}};
   return mesh;
 }
 
@@ -67,6 +68,18 @@ Task<void> ask(Stalled& stalled) {
   co_await test::read_all(*client, stalled.got);
   client->close(Errc::closed);
   co_await stalled.over;
+  if (stalled.world.tunnels > 0) co_await stalled.world.idle;
+}
+
+// Over HTTP/2, whose connection is still being dialled when the time is up.
+Task<void> ask_unreachable(Stalled& stalled, Event& reachable) {
+  std::unique_ptr<TcpStream> client = stalled.world.open("10.96.0.10:81");
+  Status sent = co_await test::send_text(*client, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  CHECK(sent);
+  co_await test::read_all(*client, stalled.got);
+  client->close(Errc::closed);
+  reachable.set();
+  while (!stalled.world.worker.upstreams.empty()) co_await Loop::current().turn_end();
   if (stalled.world.tunnels > 0) co_await stalled.world.idle;
 }
 
@@ -151,4 +164,16 @@ TEST_CASE("a response that is not through when the route's time is up is cut, an
   CHECK_THAT(stalled.got, Catch::EndsWith("hello"));
   REQUIRE(stalled.world.lines.size() == 1);
   CHECK_THAT(stalled.world.lines[0], Contains(" 200 UT "));
+}
+
+TEST_CASE("a request that waits for a shared connection does not wait longer than its time") {
+  Loop loop;
+  Stalled stalled("");
+  Event reachable{"the endpoint answers"};
+  stalled.world.connector.until = &reachable;
+  stalled.world.connector.refuse = Error{Errc::connect_refused, "connect: Connection refused"};
+  test::run(loop, ask_unreachable(stalled, reachable));
+  CHECK(stalled.world.connector.dialled.size() == 1);
+  CHECK_THAT(stalled.got, Catch::StartsWith("HTTP/1.1 504 Gateway Timeout\r\n"));
+  CHECK_THAT(stalled.got, Catch::EndsWith("\r\n\r\nupstream request timeout"));
 }

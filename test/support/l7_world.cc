@@ -46,6 +46,7 @@ Task<void> run_tunnel(std::unique_ptr<TcpStream> stream, l7::Tunnel tunnel, Worl
 
 Task<Result<std::unique_ptr<Stream>>> FakeConnector::connect(l7::Destination to, Scope&) {
   dialled.push_back(to);
+  if (until) co_await *until;
   if (refuse) co_return fail(*refuse);
   std::string address = to.address.str();
   if (std::ranges::find(refused_at, address) != refused_at.end())

@@ -24,6 +24,7 @@ class FakeConnector final : public l7::Connector {
   std::vector<l7::Destination> dialled;
   std::optional<Error> refuse;          // every dial fails with this
   std::vector<std::string> refused_at;  // addresses that nobody listens at
+  Event* until = nullptr;               // no dial ends before this
   Serve serve;                          // each connection's upstream
 };
 
