@@ -3,6 +3,7 @@
 // away.
 #pragma once
 
+#include <optional>
 #include <algorithm>
 #include <span>
 
