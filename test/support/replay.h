@@ -3,8 +3,8 @@
 // away.
 #pragma once
 
-#include <optional>
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "core/stream.h"
