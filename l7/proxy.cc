@@ -251,6 +251,7 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const
   if (client.request.has_body) uploading.start();
   Result<Response> response = co_await next_answer(client, upstream);
   if (response) {
+    if (response->status == 101) way.timeout.stop();
     clean_response(*response);
     if (plan.rule) apply(plan.rule->response_headers, *response);
     if (plan.backend) apply(plan.backend->response_headers, *response);

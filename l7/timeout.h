@@ -30,6 +30,7 @@ class RouteTimeout {
   RouteTimeout(const RouteTimeout&) = delete;
 
   void start();  // the whole request is sent; once, however often it is sent
+  void stop() { after_ms_ = 0, timer_.cancel(); }  // for good: an upgraded connection has no end to wait for
   bool expired() const { return expired_; }
 
  private:

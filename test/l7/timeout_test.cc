@@ -71,6 +71,18 @@ Task<void> ask(Stalled& stalled) {
   if (stalled.world.tunnels > 0) co_await stalled.world.idle;
 }
 
+struct Ended final : Closable {
+  void close(Errc) override { over.set(); }
+  Event over{"end of the scope"};
+};
+
+Task<void> wait_for(Scope& scope, RouteTimeout& timeout) {
+  Ended ended;
+  scope.add(ended);
+  timeout.start();
+  co_await ended.over;
+}
+
 // Over HTTP/2, whose connection is still being dialled when the time is up.
 Task<void> ask_unreachable(Stalled& stalled, Event& reachable) {
   std::unique_ptr<TcpStream> client = stalled.world.open("10.96.0.10:81");
@@ -143,6 +155,21 @@ TEST_CASE("a route's timeout counts, and for gRPC the shorter one of it and what
   }
   CHECK(timeout_of(nullptr, grpc_call("2m")) == 2);
   CHECK(timeout_of(nullptr, plain) == 0);
+}
+
+TEST_CASE("a timeout ends its scope once, and never when it was stopped, before its start or after") {
+  Loop loop;
+  Scope running, before, after;
+  RouteTimeout first(running, kSoonMs), second(before, 1), third(after, 1);
+  second.stop();
+  second.start();
+  third.start();
+  third.stop();
+  test::run(loop, wait_for(running, first));
+  CHECK(first.expired());
+  CHECK(running.why()->code == Errc::timed_out);
+  CHECK_FALSE(before.closed());
+  CHECK_FALSE(after.closed());
 }
 
 TEST_CASE("an upstream that has not answered when the route's time is up gets its client a 504") {
