@@ -82,20 +82,23 @@ class LastWord(Server):
 
 
 class Bulk(Server):
-    """Both ways at once: takes everything, sends `size` bytes, ends with the checksum of what it took."""
+    """Both ways at once: takes everything, sends `size` bytes, ends with the checksum of what it took. `ends_last`: its
+    own direction ends only after the other one has."""
 
-    def __init__(self, pod, port, size):
-        self.size, self._took, self._changed = size, [], threading.Condition()
+    def __init__(self, pod, port, size, ends_last=False):
+        self.ends_last, self.size, self._took, self._changed = ends_last, size, [], threading.Condition()
         super().__init__(pod, port)
 
     def serve(self, connection):
-        sender = threading.Thread(target=pour, args=(connection, self.size, b"server"), daemon=True)
+        sender = threading.Thread(target=pour, args=(connection, self.size, b"server", not self.ends_last), daemon=True)
         sender.start()
         took = drain(connection)
         with self._changed:
             self._took.append(took)
             self._changed.notify_all()
         sender.join()
+        if self.ends_last:
+            connection.shutdown(socket.SHUT_WR)
 
     def took(self, timeout=20):
         """(bytes, crc32) of every connection so far, once there is one."""
@@ -120,7 +123,7 @@ def pattern(seed):
     return bytes(out)
 
 
-def pour(connection, size, seed):
+def pour(connection, size, seed, end=True):
     """Sends `size` bytes (a repeating block, stamped with its number) and ends the stream; their crc32."""
     block, crc, sent = bytearray(pattern(seed)), 0, 0
     while sent < size:
@@ -129,7 +132,8 @@ def pour(connection, size, seed):
         connection.sendall(part)
         crc = zlib.crc32(part, crc)
         sent += len(part)
-    connection.shutdown(socket.SHUT_WR)
+    if end:
+        connection.shutdown(socket.SHUT_WR)
     return crc
 
 
