@@ -22,6 +22,17 @@ bool Regex::full_match(std::string_view text) const {
   return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *re_);
 }
 
+std::string Regex::replaced(std::string_view text, std::string_view substitution) const {
+  std::string out(text);
+  RE2::GlobalReplace(&out, *re_, re2::StringPiece(substitution.data(), substitution.size()));
+  return out;
+}
+
+bool Regex::accepts(std::string_view substitution) const {
+  std::string why;
+  return re_->CheckRewriteString(re2::StringPiece(substitution.data(), substitution.size()), &why);
+}
+
 const std::string& Regex::pattern() const { return re_->pattern(); }
 
 }  // namespace ambientd::config

@@ -25,6 +25,9 @@ class Regex {
  public:
   static std::optional<Regex> compile(std::string_view pattern);  // nothing: not RE2 syntax, or too large
   bool full_match(std::string_view text) const;
+  // Every match in `text` replaced; `substitution` names groups as \1 and was accepted.
+  std::string replaced(std::string_view text, std::string_view substitution) const;
+  bool accepts(std::string_view substitution) const;  // it names only groups there are
   const std::string& pattern() const;
   bool operator==(const Regex& other) const { return pattern() == other.pattern(); }
 

@@ -32,6 +32,7 @@ bool is_reset(Cause cause) {
     case Cause::denied:
     case Cause::bad_token:
     case Cause::other_audience:
+    case Cause::configured:
     case Cause::no_route:
     case Cause::no_cluster:
     case Cause::no_healthy_upstream:
@@ -76,10 +77,10 @@ std::string details_of(Cause cause, const Note& note) {
 }
 
 // Trailers-only: the status of the call stands in the header section (contract/waypoint.md §3.5).
-Response grpc_response(int status, const std::string& message) {
+Response grpc_response(int grpc_status, const std::string& message) {
   Response out{.status = 200, .fields = {}, .content_length = {}, .has_body = false};
   add_field(out.fields, "content-type", "application/grpc");
-  add_field(out.fields, "grpc-status", std::to_string(grpc_status_of(status)));
+  add_field(out.fields, "grpc-status", std::to_string(grpc_status));
   if (!message.empty()) add_field(out.fields, "grpc-message", percent_encoded(message));
   return out;
 }
@@ -119,6 +120,8 @@ Outcome outcome(Cause cause) {
       return {401, "Jwt verification fails", "-", "jwt_authn_access_denied"};
     case Cause::other_audience:
       return {403, "Audiences in Jwt are not allowed", "-", "jwt_authn_access_denied"};
+    case Cause::configured:
+      return {200, "", "-", "direct_response"};
     case Cause::no_route:
       return {404, "", "NR", "route_not_found"};
     case Cause::no_cluster:
@@ -149,21 +152,33 @@ Outcome outcome(Cause cause) {
   return {500, "", "-", "-"};
 }
 
-LocalReply local_reply(Cause cause, const Request& request, const Note& note) {
-  Outcome what = outcome(cause);
-  LocalReply out;
-  out.body = body_of(cause, note);
-  out.flags = std::string(what.flag) + (note.retried && is_reset(cause) ? ",URX" : "");
-  out.details = details_of(cause, note);
-  if (what.status == 0) return out;
+LocalReply plain_reply(const Outcome& what, const Request& request, std::optional<int> grpc_status) {
+  LocalReply out{.response = {},
+                 .body = std::string(what.body),
+                 .flags = std::string(what.flag),
+                 .details = std::string(what.details)};
   bool grpc = request.is_grpc();
-  out.response = grpc ? grpc_response(what.status, out.body) : plain_response(what.status, out.body.size());
-  if (!note.challenge.empty()) add_field(out.response.fields, "www-authenticate", note.challenge);
-  if (cause == Cause::overflow) add_field(out.response.fields, "x-envoy-overloaded", "true");
-  if (grpc || request.method == "HEAD") {
+  out.response = grpc ? grpc_response(grpc_status.value_or(grpc_status_of(what.status)), out.body)
+                      : plain_response(what.status, out.body.size());
+  bool bodiless = what.status == 204 || what.status == 304;  // RFC 9110 §6.4.1
+  if (bodiless && !grpc) out.response = {.status = what.status, .fields = {}, .content_length = {}};
+  if (grpc || bodiless || request.method == "HEAD") {
     out.body.clear();
     out.response.has_body = false;
   }
+  return out;
+}
+
+LocalReply local_reply(Cause cause, const Request& request, const Note& note) {
+  Outcome what = outcome(cause);
+  std::string body = body_of(cause, note), details = details_of(cause, note);
+  std::string flags = std::string(what.flag) + (note.retried && is_reset(cause) ? ",URX" : "");
+  if (what.status == 0)
+    return {
+        .response = {}, .body = std::move(body), .flags = std::move(flags), .details = std::move(details)};
+  LocalReply out = plain_reply({what.status, body, flags, details}, request);
+  if (!note.challenge.empty()) add_field(out.response.fields, "www-authenticate", note.challenge);
+  if (cause == Cause::overflow) add_field(out.response.fields, "x-envoy-overloaded", "true");
   return out;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,7 @@ enum class Cause : uint8_t {
   denied,               // policy; details from policy::L7Verdict: 403
   bad_token,            // the JWT filter; its words are Note::refusal: 401
   other_audience,       // the same, for a good token that is meant for somebody else: 403
+  configured,           // the route has an answer of its own, which says the rest
   no_route,             // no HTTPRoute matched: 404
   no_cluster,           // a rule without a valid backend: 500
   no_healthy_upstream,  // 503
@@ -60,6 +62,10 @@ struct LocalReply {
   std::string flags;  // `UF`, `UF,URX`, or `-`
   std::string details;
 };
+
+// An answer of these words. gRPC requests and HEAD get theirs as local_reply() says; `grpc_status`: in place
+// of the one that the HTTP status means.
+LocalReply plain_reply(const Outcome& what, const Request& request, std::optional<int> grpc_status = {});
 
 struct Note {
   std::string details;            // denied: the verdict's; bad_request: the codec's, if it has one

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l7/plan.h"
 
+#include "l7/redirect.h"
 #include "l7/request_headers.h"
+#include "l7/response_headers.h"
+#include "l7/rewrite.h"
 #include "policy/l7_authorization.h"
 
 namespace ambientd::l7 {
@@ -10,7 +13,7 @@ namespace {
 using config::AppProtocol;
 
 std::unexpected<Refusal> refuse(Cause cause, Note note = {}) {
-  return std::unexpected(Refusal{cause, std::move(note)});
+  return std::unexpected(Refusal{cause, std::move(note), {}});
 }
 
 policy::Request facts(const Tunnel& tunnel) {
@@ -73,27 +76,22 @@ config::ServicePtr service_of(const View& view, const std::string& key) {
                                 std::string_view(key).substr(slash + 1));
 }
 
-// The rule and backend that take the request, and their header operations.
-std::optional<Cause> route(const View& view, Request& request, uint64_t random, Plan& plan) {
-  plan.table = view.routes->find(plan.service->key(), plan.service_port);
-  if (!plan.table) return {};
-  plan.rule = plan.table->find(request);
-  if (!plan.rule) return plan.table->routed() ? std::optional(Cause::no_route) : std::nullopt;
-  plan.backend = pick_backend(*plan.rule, random);
-  if (!plan.backend) return Cause::no_cluster;
-  config::ServicePtr target = service_of(view, plan.backend->service);
-  if (!target || !target->ports.contains(plan.backend->port)) return Cause::no_cluster;
-  plan.service = std::move(target);
-  plan.service_port = plan.backend->port;
-  apply(plan.rule->request_headers, request);
-  apply(plan.backend->request_headers, request);
-  return {};
+// The answer of a rule that has one.
+std::optional<LocalReply> answer_of(const config::RouteRule& rule, const Request& request, uint16_t port) {
+  if (!rule.redirect && !rule.direct) return {};
+  int status = rule.redirect ? rule.redirect->status : rule.direct->status;
+  std::string_view body = rule.redirect ? std::string_view() : rule.direct->body;
+  LocalReply out = plain_reply({status, body, "-", "direct_response"}, request);
+  if (rule.redirect)
+    set_field(out.response.fields, "location", location(*rule.redirect, rule.match.path, request, port));
+  apply(rule.response_headers, out.response);
+  return out;
 }
 
 }  // namespace
 
-std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, Request& request,
-                                          const Dice& dice, const policy::VerifiedToken* token) {
+std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, const Request& request,
+                                          const policy::VerifiedToken* token) {
   if (!view.self) return refuse(Cause::no_healthy_upstream);
   policy::L7Verdict verdict = judge_request(view, tunnel, request, token);
   if (!verdict.allow) return refuse(Cause::denied, {.details = std::move(verdict.details)});
@@ -102,9 +100,29 @@ std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel
   if (!tunnel.target.service) return plan;
   plan.service = tunnel.target.service;
   plan.service_port = tunnel.target.destination.port;
-  if (std::optional<Cause> cause = route(view, request, dice.backend, plan)) return refuse(*cause);
-  plan.protocol = protocol_of(plan, request);
+  plan.table = view.routes->find(plan.service->key(), plan.service_port);
+  if (!plan.table) return plan;
+  plan.rule = plan.table->find(request, token);
+  if (!plan.rule && plan.table->routed()) return refuse(Cause::no_route);
   return plan;
+}
+
+std::expected<void, Refusal> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
+                                        Request& request, Plan& plan) {
+  if (plan.rule) {
+    std::optional<LocalReply> answer = answer_of(*plan.rule, request, tunnel.target.destination.port);
+    if (answer) return std::unexpected(Refusal{.note = {}, .answer = std::move(answer)});
+    plan.backend = pick_backend(*plan.rule, random);
+    config::ServicePtr to = plan.backend ? service_of(view, plan.backend->service) : nullptr;
+    if (!to || !to->ports.contains(plan.backend->port)) return refuse(Cause::no_cluster);
+    plan.service = std::move(to);
+    plan.service_port = plan.backend->port;
+    apply(plan.rule->request_headers, request);
+    apply(plan.backend->request_headers, request);
+    rewrite(*plan.rule, request);
+  }
+  if (plan.service) plan.protocol = protocol_of(plan, request);
+  return {};
 }
 
 bool place_plan(const View& view, const Tunnel& tunnel, const Picking& picking, Plan& plan) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of one request, decided before anything is sent: judged, routed, given its headers; then, once
-// the filters between have let it pass, given an endpoint (contract/waypoint.md §1.7). Pure: randomness and
-// load are arguments.
+// What becomes of one request, decided before anything is sent: judged and routed; then, once the filters
+// between have let it pass, answered by its rule or given its headers and an endpoint (contract/waypoint.md
+// §1.7). Pure: randomness and load are arguments.
 #pragma once
 
 #include <expected>
@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "l7/cors.h"
 #include "l7/outcome.h"
 #include "l7/place.h"
 #include "l7/telemetry.h"
@@ -26,8 +27,9 @@ struct Tunnel {
 
 // The request is not forwarded: something failed, or configuration has the answer itself.
 struct Refusal {
-  Cause cause;
+  Cause cause = Cause::configured;
   Note note;
+  std::optional<LocalReply> answer;  // of configured
 };
 
 struct Plan {
@@ -39,12 +41,18 @@ struct Plan {
   const config::Backend* backend = nullptr;
   Destination to;
   config::WorkloadPtr endpoint;  // null: not placed yet
+  std::optional<CorsGrant> cors;
 };
 
-// Judges and routes. `request` is clean (l7/request_headers.h) and comes back as the endpoint is to get it.
+// Judges, and finds the rule. `request` is clean (l7/request_headers.h).
 // `token`: what the JWT filter believed; null: nothing.
-std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, Request& request,
-                                          const Dice& dice, const policy::VerifiedToken* token = nullptr);
+std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, const Request& request,
+                                          const policy::VerifiedToken* token = nullptr);
+
+// Does what the plan's rule says: it answers by itself, or chooses a backend, and `request` comes back as
+// that is to get it. `random` is uniform.
+std::expected<void, Refusal> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
+                                        Request& request, Plan& plan);
 
 // An endpoint for the plan; again, for another attempt. False: there is none (no_healthy_upstream).
 bool place_plan(const View& view, const Tunnel& tunnel, const Picking& picking, Plan& plan);

@@ -5,6 +5,8 @@
 #include "core/text.h"
 #include "l7/authenticate.h"
 #include "l7/body.h"
+#include "l7/cors.h"
+#include "l7/fault.h"
 #include "l7/request_headers.h"
 #include "l7/response_headers.h"
 #include "l7/retry.h"
@@ -57,7 +59,7 @@ Refusal refusal_of(policy::JwtFault fault, const Request& request) {
   Note note;
   note.refusal = policy::text(fault);
   note.challenge = challenge(request);
-  return {cause, std::move(note)};
+  return {cause, std::move(note), {}};
 }
 
 // Asks for an early fetch, once until it has been made.
@@ -75,6 +77,9 @@ struct Proxy::Failure {
   std::string transport;   // why a dial failed
   bool untouched = false;  // a kept connection was closed already: it may be sent once more
   bool unseen = false;     // the endpoint has not seen the request: another one may get it
+  bool whole = false;      // nothing of it is lost: it can be sent once more
+  bool late = false;       // its attempt's own time was up
+  bool answered = false;   // by a response that the route does not take for the last word
 };
 
 // What the attempts of one request share.
@@ -88,14 +93,15 @@ struct Proxy::Way {
 
 // The request's body on its way up, while the response is waited for.
 struct Proxy::Upload {
-  Upload(ServerExchange& from, ClientExchange& to, RouteTimeout& limit)
-      : client(from), upstream(to), timeout(limit), pump(from.stream(), to.stream()) {
+  Upload(ServerExchange& from, ClientExchange& to, RouteTimeout& all, RouteTimeout& one)
+      : client(from), upstream(to), timeout(all), try_timeout(one), pump(from.stream(), to.stream()) {
     if (!client.request.has_body) done();
   }
 
   void done() {
     sent_at = Record::Clock::now();
     timeout.start();
+    try_timeout.start();
   }
 
   Task<void> run(uint64_t& bytes) {
@@ -114,7 +120,8 @@ struct Proxy::Upload {
 
   ServerExchange& client;
   ClientExchange& upstream;
-  RouteTimeout& timeout;
+  RouteTimeout& timeout;      // of the request
+  RouteTimeout& try_timeout;  // of this attempt
   BodyPump pump;
   std::optional<Record::Clock::time_point> sent_at;  // the whole request
 };
@@ -127,21 +134,62 @@ Task<void> Proxy::handle(ServerExchange& client) {
   if (!admitted) token = std::unexpected(std::move(admitted.error()));
   if (token && checks_tokens()) token = co_await believe(client);
   std::expected<Plan, Refusal> planned = plan(client.request, std::move(token));
-  if (planned && !place(*planned, {})) planned = std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
-  if (planned) {
-    record.planned(*planned);
+  std::optional<Refusal> refusal;
+  if (planned)
+    refusal = co_await pass(client, *planned, record);
+  else
+    refusal = std::move(planned.error());
+  if (refusal)
+    co_await reply(client, std::move(*refusal), planned ? &*planned : nullptr, record);
+  else
     co_await forward(client, std::move(*planned), record);
-  } else {
-    co_await reply(client, planned.error().cause, std::move(planned.error().note), record);
-  }
   record.tell(worker_);
+}
+
+// The filters between authorization and an endpoint, in their order (contract/waypoint.md §1.7).
+Task<std::optional<Refusal>> Proxy::pass(ServerExchange& client, Plan& plan, Record& record) {
+  record.routed(plan);
+  if (plan.rule) {
+    std::optional<Refusal> fault = co_await inject_fault(client, plan, record);
+    if (fault) co_return fault;
+  }
+  co_return take_route(client, plan, record);
+}
+
+Task<std::optional<Refusal>> Proxy::inject_fault(ServerExchange& client, const Plan& plan, Record& record) {
+  const config::FaultInjection& faults = plan.rule->fault;
+  Fault fault = roll(faults, worker_.random(), worker_.random());
+  if (fault.delay_ms > 0) {
+    record.delayed = true;
+    Pause pause(client.scope, fault.delay_ms);
+    co_await pause.over;
+    if (client.scope.closed()) co_return Refusal{Cause::client_gone, {}, {}};
+  }
+  if (!fault.abort) co_return std::nullopt;
+  co_return Refusal{.note = {}, .answer = abort_reply(faults, client.request)};
+}
+
+std::optional<Refusal> Proxy::take_route(ServerExchange& client, Plan& plan, Record& record) {
+  if (plan.rule && plan.rule->cors) {
+    const config::Cors& cors = *plan.rule->cors;
+    plan.cors = grant_of(cors, client.request);
+    if (std::optional<Response> answer = preflight(cors, plan.cors, client.request))
+      return Refusal{.note = {}, .answer = LocalReply{std::move(*answer), {}, "-", "cors_response"}};
+  }
+  std::expected<void, Refusal> taken =
+      l7::take_route(*worker_.view, tunnel_, worker_.random(), client.request, plan);
+  if (!taken) return std::move(taken.error());
+  record.routed(plan);
+  if (!place(plan, {})) return Refusal{Cause::no_healthy_upstream, {}, {}};
+  record.placed(plan);
+  return {};
 }
 
 std::expected<void, Refusal> Proxy::admit(Request& request, Record& record) {
   std::expected<void, Cause> clean = clean_request(request);
   record.asked(request);
-  if (!clean) return std::unexpected(Refusal{clean.error(), {}});
-  if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
+  if (!clean) return std::unexpected(Refusal{clean.error(), {}, {}});
+  if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}, {}});
   return {};
 }
 
@@ -167,13 +215,13 @@ Task<Proxy::Believed> Proxy::believe(ServerExchange& client) {
     worker_.waiting_for_keys.push_back(waiter);
     client.scope.add(waiter);
     co_await waiter.over;
-    if (client.scope.closed()) co_return std::unexpected(Refusal{Cause::client_gone, {}});
+    if (client.scope.closed()) co_return std::unexpected(Refusal{Cause::client_gone, {}, {}});
   }
 }
 
 std::expected<Plan, Refusal> Proxy::plan(Request& request, Believed token) {
   if (!token) return std::unexpected(std::move(token.error()));
-  return plan_request(*worker_.view, tunnel_, request, worker_.roll(), token->get());
+  return plan_request(*worker_.view, tunnel_, request, token->get());
 }
 
 bool Proxy::place(Plan& plan, config::Tried tried) {
@@ -193,11 +241,12 @@ Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
   std::optional<Failure> failure = co_await attempt_all(client, plan, way, record);
   if (!failure) co_return;
   Cause cause = failure->cause;
-  if (timeout.expired()) cause = Cause::response_timed_out;
+  if (timeout.expired() || failure->late) cause = Cause::response_timed_out;
   if (client.scope.closed()) cause = Cause::client_gone;
   record.log.transport_failure = failure->transport;
   Note note{.transport_failure = failure->transport, .retried = way.retries > 0};
-  co_await reply(client, cause, std::move(note), record);
+  if (failure->late && !timeout.expired()) note.details = "upstream_per_try_timeout";
+  co_await reply(client, {cause, std::move(note), {}}, &plan, record);
 }
 
 // Until the response begins. A kept connection that turned out to be closed is no endpoint's failure: once,
@@ -215,14 +264,23 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt_all(ServerExchange& client, P
     if (way.scope.closed()) co_return failure;
     bool placed = place_again(plan, way);
     if (!placed) co_return failure;
-    record.planned(plan);
+    record.placed(plan);
   }
 }
 
 bool Proxy::may_retry(const Plan& plan, const Failure& failure, const Way& way) const {
   const config::RetryPolicy& policy = retry_policy(plan.rule);
-  return plan.service && failure.unseen && way.retries < policy.retries &&
-         retries_unsent(policy, failure.cause);
+  if (!plan.service || way.retries >= policy.retries) return false;
+  if (failure.unseen && retries_unsent(policy, failure.cause)) return true;
+  Cause cause = failure.late ? Cause::response_timed_out : failure.cause;
+  return failure.answered || (failure.whole && retries_broken(policy, cause));
+}
+
+// Whether this answer is thrown away for another attempt's.
+bool Proxy::asks_again(const Plan& plan, const Response& response, const Way& way) const {
+  const config::RetryPolicy& policy = retry_policy(plan.rule);
+  return plan.service && response.status >= 200 && way.retries < policy.retries &&
+         retries_answer(policy, response);
 }
 
 // At an endpoint that has not failed this request, where there is one.
@@ -236,25 +294,39 @@ bool Proxy::place_again(Plan& plan, Way& way) {
 Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, Way& way,
                                                    Record& record) {
   Busy busy(worker_, plan.endpoint);
+  const config::RetryPolicy& policy = retry_policy(plan.rule);
+  InnerScope own(way.scope);
+  RouteTimeout time(own.scope, policy.per_try_ms);
+  if (!client.request.has_body) time.start();
   bool dialled = false;
   Result<Upstreams::Sent> sent =
-      co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, way.fresh, way.scope, dialled);
+      co_await worker_.upstreams.send(plan.to, plan.protocol, client.request, way.fresh, own.scope, dialled);
   if (!sent) {
     Attempt far = dialled ? Attempt::connection : Attempt::dialling;
     Failure failure{cause_of(sent.error(), far), dialled ? "" : sent.error().detail};
     failure.unseen = !dialled;
+    failure.whole = !client.request.has_body || !dialled;
+    failure.late = time.expired();
     co_return failure;
   }
   ClientExchange& upstream = *sent->exchange;
-  Upload upload(client, upstream, way.timeout);
+  Upload upload(client, upstream, way.timeout, time);
   Task<void> uploading = upload.run(record.uploaded);
   if (client.request.has_body) uploading.start();
   Result<Response> response = co_await next_answer(client, upstream);
+  time.stop();
+  if (response && !client.request.has_body && asks_again(plan, *response, way)) {
+    upstream.stream().close(Errc::closed);
+    Failure failure{Cause::no_healthy_upstream, {}};
+    failure.answered = true;
+    co_return failure;
+  }
   if (response) {
     if (response->status == 101) way.timeout.stop();
     clean_response(*response);
     if (plan.rule) apply(plan.rule->response_headers, *response);
     if (plan.backend) apply(plan.backend->response_headers, *response);
+    if (plan.cors) allow(*plan.cors, *response);
     finish_response(*response, std::chrono::system_clock::now(), since(upload.sent_at));
     record.log.upstream_time = since(upload.sent_at);
     co_await relay_answer(client, upstream, std::move(*response), record);
@@ -269,7 +341,9 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const
   failure.untouched = sent->untouched() && may_repeat(client.request, upload.pump, record.uploaded);
   bool refused = failure.cause == Cause::upstream_refused;
   bool kept = record.uploaded == 0 && upload.pump.sink_error();  // the whole body is still there
-  failure.unseen = refused && (!client.request.has_body || kept);
+  failure.whole = !client.request.has_body || kept;
+  failure.unseen = refused && failure.whole;
+  failure.late = time.expired();
   co_return failure;
 }
 
@@ -331,13 +405,15 @@ Task<void> Proxy::relay_body(ServerExchange& client, ClientExchange& upstream, R
   record.ended(outcome(cause).flag, late_details(cause));
 }
 
-Task<void> Proxy::reply(ServerExchange& client, Cause cause, Note note, Record& record) {
-  LocalReply local = local_reply(cause, client.request, note);
+Task<void> Proxy::reply(ServerExchange& client, Refusal refusal, const Plan* plan, Record& record) {
+  LocalReply local =
+      refusal.answer ? std::move(*refusal.answer) : local_reply(refusal.cause, client.request, refusal.note);
   record.ended(local.flags, local.details);
-  if (cause == Cause::client_gone) {
+  if (refusal.cause == Cause::client_gone) {
     client.stream().close(Errc::reset);
     co_return;
   }
+  if (plan != nullptr && plan->cors) allow(*plan->cors, local.response);
   finish_response(local.response, std::chrono::system_clock::now());
   record.answered(local.response);
   Status sent = co_await client.respond(local.response, local.body.empty());

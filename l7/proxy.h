@@ -28,9 +28,13 @@ class Proxy final : public Handler {
   bool checks_tokens() const;
   Task<Believed> believe(ServerExchange& client);
   std::expected<Plan, Refusal> plan(Request& request, Believed token);
+  Task<std::optional<Refusal>> pass(ServerExchange& client, Plan& plan, Record& record);
+  Task<std::optional<Refusal>> inject_fault(ServerExchange& client, const Plan& plan, Record& record);
+  std::optional<Refusal> take_route(ServerExchange& client, Plan& plan, Record& record);
   bool place(Plan& plan, config::Tried tried);
   bool place_again(Plan& plan, Way& way);
   bool may_retry(const Plan& plan, const Failure& failure, const Way& way) const;
+  bool asks_again(const Plan& plan, const Response& response, const Way& way) const;
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
   Task<std::optional<Failure>> attempt(ServerExchange& client, const Plan& plan, Way& way, Record& record);
   Task<std::optional<Failure>> attempt_all(ServerExchange& client, Plan& plan, Way& way, Record& record);
@@ -38,7 +42,7 @@ class Proxy final : public Handler {
   Task<void> relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
                           Record& record);
   Task<void> relay_body(ServerExchange& client, ClientExchange& upstream, Record& record);
-  Task<void> reply(ServerExchange& client, Cause cause, Note note, Record& record);
+  Task<void> reply(ServerExchange& client, Refusal refusal, const Plan* plan, Record& record);
 
   Worker& worker_;
   Tunnel tunnel_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "l7/record.h"
 
+#include <fmt/format.h>
+
 #include "core/text.h"
 
 namespace ambientd::l7 {
@@ -12,6 +14,15 @@ uint64_t size_of(const Fields& fields) {
   uint64_t n = 0;
   for (const http1::Field& field : fields) n += field.name.size() + field.value.size() + kFieldFraming;
   return n;
+}
+
+// DI among the flags, in Envoy's order: what befell the upstream comes first.
+std::string with_delay(std::string_view flags) {
+  if (flags.empty() || flags == "-") return "DI";
+  for (std::string_view later : {"FI", "DC"})
+    if (flags == later) return fmt::format("DI,{}", flags);
+  if (flags.ends_with(",URX")) return fmt::format("{},DI,URX", flags.substr(0, flags.size() - 4));
+  return fmt::format("{},DI", flags);
 }
 
 }  // namespace
@@ -29,10 +40,13 @@ void Record::asked(const Request& request) {
   head_bytes_ = request.method.size() + request.path.size() + size_of(request.fields);
 }
 
-void Record::planned(const Plan& plan) {
+void Record::placed(const Plan& plan) {
   endpoint_ = plan.endpoint;
   log.upstream = plan.to.address;
   log.upstream_hbone = plan.to.identity.has_value();
+}
+
+void Record::routed(const Plan& plan) {
   log.route = plan.rule ? plan.rule->name : "default";
   if (!plan.service) return;
   bool own = service_ && plan.service->key() == service_->key();
@@ -50,6 +64,7 @@ void Record::answered(const Response& response) {
 
 void Record::tell(Worker& worker) {
   log.duration = since_start();
+  if (delayed) log.flags = with_delay(log.flags);
   log.bytes_received = uploaded;
   log.bytes_sent = downloaded;
   if (worker.access_log) worker.access_log(text_line(log));

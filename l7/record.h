@@ -19,8 +19,9 @@ class Record {
   // Starts the clock. `tunnel` outlives it.
   explicit Record(const Tunnel& tunnel);
 
-  void asked(const Request& request);  // cleaned, before the route's operations
-  void planned(const Plan& plan);
+  void asked(const Request& request);       // cleaned, before the route's operations
+  void routed(const Plan& plan);            // by its rule, and by its backend once that is chosen
+  void placed(const Plan& plan);            // at an endpoint, the last one counts
   void answered(const Response& response);  // the final head, as the client gets it
   void ended(std::string_view flags, std::string details) {
     log.flags = flags;
@@ -35,6 +36,7 @@ class Record {
 
   RequestLog log;
   std::optional<int> grpc_status;         // from the response's head or trailers
+  bool delayed = false;                   // by a fault
   uint64_t uploaded = 0, downloaded = 0;  // body bytes
 
  private:

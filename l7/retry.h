@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a request that its endpoint has provably not seen is sent to another one, and after how long
-// (contract/waypoint.md §2.3). By default every route of a service tries twice more, so that an endpoint that
-// has just gone costs its callers nothing.
+// Whether a request is sent to another endpoint, and after how long (contract/waypoint.md §2.3). By default
+// every route of a service tries twice more what its endpoint has provably not seen, so that one that has
+// just gone costs its callers nothing; a route may ask for more.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "core/scope.h"
 #include "core/wait.h"
+#include "l7/message.h"
 #include "l7/outcome.h"
 
 namespace ambientd::l7 {
@@ -19,6 +20,13 @@ const config::RetryPolicy& retry_policy(const config::RouteRule* rule);
 
 // Whether the policy sends a request again that failed by `cause` before its endpoint saw it.
 bool retries_unsent(const config::RetryPolicy& policy, Cause cause);
+
+// Whether the policy sends a request again for this answer, nothing of which has reached the client. gRPC
+// statuses count where they stand in the header section.
+bool retries_answer(const config::RetryPolicy& policy, const Response& response);
+
+// The same for an endpoint that may have seen the request and gave no answer.
+bool retries_broken(const config::RetryPolicy& policy, Cause cause);
 
 // How long to wait before retry `n` (from 0), full jitter: less than base, three, seven times it and so on,
 // at most max. `random` is uniform.

@@ -82,6 +82,12 @@ std::optional<std::string_view> RouteSubject::parameter(std::string_view name) {
   return found->second;
 }
 
+bool RouteSubject::claims(const config::ClaimMatch& match) const {
+  return token_ != nullptr && std::ranges::any_of(token_->claims, [&](const policy::Claim& claim) {
+           return claim.path == match.claim && matches(match.text, claim.value);
+         });
+}
+
 std::string_view prefix_elements(std::string_view prefix) {
   if (prefix.ends_with('/')) prefix.remove_suffix(1);
   return prefix;
@@ -110,7 +116,8 @@ bool matches(const config::RouteMatch& match, RouteSubject& subject) {
          std::ranges::all_of(match.headers,
                              [&](const auto& m) { return allows(m, subject.field(m.name)); }) &&
          std::ranges::all_of(match.query,
-                             [&](const auto& m) { return allows(m, subject.parameter(m.name)); });
+                             [&](const auto& m) { return allows(m, subject.parameter(m.name)); }) &&
+         std::ranges::all_of(match.claims, [&](const auto& m) { return subject.claims(m) != m.inverted; });
 }
 
 }  // namespace ambientd::l7

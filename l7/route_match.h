@@ -10,12 +10,15 @@
 
 #include "config/route.h"
 #include "l7/message.h"
+#include "policy/verified_token.h"
 
 namespace ambientd::l7 {
 
 class RouteSubject {
  public:
-  explicit RouteSubject(const Request& request) : request_(request) {}  // the request outlives it
+  // Both outlive it. `token`: what was believed; null: nothing.
+  explicit RouteSubject(const Request& request, const policy::VerifiedToken* token = nullptr)
+      : request_(request), token_(token) {}
 
   std::string_view method() const { return request_.method; }
   std::string_view scheme() const { return request_.scheme; }
@@ -25,11 +28,14 @@ class RouteSubject {
   std::optional<std::string_view> field(std::string_view name);
   // The first of that name; key and value percent-decoded. Valid as long as the subject.
   std::optional<std::string_view> parameter(std::string_view name);
+  // Whether a text at that path of the believed token does.
+  bool claims(const config::ClaimMatch& match) const;
 
  private:
   using Parameters = std::unordered_map<std::string, std::string>;
 
   const Request& request_;
+  const policy::VerifiedToken* token_;
   std::string joined_;
   std::optional<Parameters> parameters_;
 };

@@ -26,8 +26,9 @@ class Elements {
 
 }  // namespace
 
-const config::RouteRule* find_rule(const config::HttpRoutes& routes, const Request& request) {
-  RouteSubject subject(request);
+const config::RouteRule* find_rule(const config::HttpRoutes& routes, const Request& request,
+                                   const policy::VerifiedToken* token) {
+  RouteSubject subject(request, token);
   for (const config::RouteRule& rule : routes.rules)
     if (matches(rule.match, subject)) return &rule;
   return nullptr;
@@ -92,8 +93,8 @@ std::vector<const RouteTable::Ranks*> RouteTable::candidates(std::string_view pa
   return out;
 }
 
-const config::RouteRule* RouteTable::find(const Request& request) const {
-  RouteSubject subject(request);
+const config::RouteRule* RouteTable::find(const Request& request, const policy::VerifiedToken* token) const {
+  RouteSubject subject(request, token);
   auto best = static_cast<uint32_t>(routes_.rules.size());
   for (const Ranks* ranks : candidates(subject.path()))
     for (uint32_t rank : *ranks) {

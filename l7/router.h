@@ -18,6 +18,7 @@
 #include "config/route.h"
 #include "config/snapshot.h"
 #include "l7/message.h"
+#include "policy/verified_token.h"
 
 namespace ambientd::l7 {
 
@@ -26,7 +27,9 @@ namespace ambientd::l7 {
 // a comma (RFC 9110 §5.3, and what Envoy does); of a repeated query parameter the first counts; both its key
 // and value are percent-decoded (`+` stays `+`). Names `:authority` (or `host`), `:method`, `:path` and
 // `:scheme` mean the members.
-const config::RouteRule* find_rule(const config::HttpRoutes& routes, const Request& request);
+// `token`: what the JWT filter believed; claims are matched in it.
+const config::RouteRule* find_rule(const config::HttpRoutes& routes, const Request& request,
+                                   const policy::VerifiedToken* token = nullptr);
 
 // The backend that takes this request, `random` being uniform; weight 0 takes none. Null: answer 500
 // (Cause::no_cluster), because the rule has no weight at all or the chosen reference is invalid.
@@ -39,7 +42,7 @@ class RouteTable {
   RouteTable& operator=(const RouteTable&) = delete;
 
   // Exactly find_rule()'s answer. With `routed()` null means 404 (Cause::no_route).
-  const config::RouteRule* find(const Request& request) const;
+  const config::RouteRule* find(const Request& request, const policy::VerifiedToken* token = nullptr) const;
   bool routed() const { return routes_.routed; }
   const config::HttpRoutes& routes() const { return routes_; }
 

@@ -83,6 +83,38 @@ TEST_CASE("what an endpoint has not seen is retried for the words that say so") 
   }
 }
 
+TEST_CASE("an answer is retried for the words that mean it") {
+  struct Case {
+    uint32_t on;
+    int status;
+    Fields fields;
+    bool again;
+  };
+  const Case cases[] = {
+      {On::on_5xx, 500, {}, true},
+      {On::on_5xx, 499, {}, false},
+      {On::on_gateway_error, 500, {}, false},
+      {On::on_gateway_error, 503, {}, true},
+      {On::on_retriable_4xx, 409, {}, true},
+      {On::on_statuses, 429, {}, true},
+      {On::on_statuses, 503, {}, false},
+      {On::on_5xx, 503, {{"x-envoy-overloaded", "true"}}, false},
+      {On::on_5xx, 503, {{"x-envoy-ratelimited", "true"}}, false},
+      {On::on_ratelimited, 429, {{"x-envoy-ratelimited", "true"}}, true},
+      {On::on_unavailable, 200, {{"grpc-status", "14"}}, true},
+      {On::on_cancelled, 200, {{"grpc-status", "14"}}, false},
+      {On::on_unavailable, 200, {{"grpc-status", "0"}}, false},
+      {0, 503, {}, false},
+  };
+  for (const Case& c : cases) {
+    config::RetryPolicy policy;
+    policy.on = c.on;
+    policy.statuses = {429};
+    Response response{.status = c.status, .fields = c.fields, .content_length = {}};
+    CHECK(retries_answer(policy, response) == c.again);
+  }
+}
+
 TEST_CASE("back-off is full jitter under base, three and seven times base, at most max") {
   config::RetryPolicy policy;
   const uint64_t ceilings[] = {25, 75, 175, 250, 250};

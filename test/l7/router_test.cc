@@ -46,6 +46,22 @@ bool takes(const RouteRule& only, const Request& request) {
 
 }  // namespace
 
+TEST_CASE("a claim is matched in the token that was believed, and without one nothing matches it") {
+  RouteRule by_claim = rule("admins", Kind::prefix, "/");
+  by_claim.match.claims = {{.claim = {"groups"}, .text = text("admin")}};
+  config::HttpRoutes routes{.routed = true, .rules = {by_claim}};
+  policy::VerifiedToken token(policy::Jwt{}, policy::JwtRule{});
+  CHECK(find_rule(routes, get("/")) == nullptr);
+  CHECK(find_rule(routes, get("/"), &token) == nullptr);
+  token.claims = {{{"groups"}, "user"}, {{"groups"}, "admin"}};
+  CHECK(find_rule(routes, get("/"), &token) != nullptr);
+  CHECK(RouteTable(routes).find(get("/"), &token) != nullptr);
+  CHECK(RouteTable(routes).find(get("/")) == nullptr);
+  routes.rules[0].match.claims[0].inverted = true;
+  CHECK(find_rule(routes, get("/")) != nullptr);
+  CHECK(find_rule(routes, get("/"), &token) == nullptr);
+}
+
 TEST_CASE("a path is matched without its query, prefixes by element") {
   struct Case {
     Kind kind;
