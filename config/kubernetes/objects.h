@@ -169,19 +169,28 @@ struct Reference {
   int line = 0;
 };
 
+// The filters of a rule or of one of its backends.
+struct RouteFilters {
+  HeaderOps request_headers, response_headers;
+  std::optional<Redirect> redirect;
+  Rewrite rewrite;
+  std::optional<Cors> cors;
+  bool refused = false;  // one of them cannot be honoured: answered 500
+};
+
 struct RouteBackend {
   Reference target;
   uint32_t weight = 1;
-  HeaderOps request_headers, response_headers;
+  RouteFilters filters;
 };
 
 struct RouteRuleSpec {
   std::string name;
   std::vector<RouteMatch> matches;  // at least one
-  HeaderOps request_headers, response_headers;
+  RouteFilters filters;
   std::vector<RouteBackend> backends;
   std::optional<uint64_t> timeout_ms;
-  bool refused = false;  // holds a filter we cannot honour: answered 500
+  RetryPolicy retry;
 };
 
 struct HttpRoute {

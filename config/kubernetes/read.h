@@ -29,8 +29,11 @@ void read_config_map(Meta meta, const Field& root, Reading& reading, Objects* ou
 void read_mesh_config(Meta meta, const Field& mesh, Objects* out);
 
 // Shared by several kinds.
-Selector read_match_labels(const Field& selector);  // {matchLabels: ...}
-Labels read_label_selector(const Field& selector);  // the same, refusing matchExpressions
+RouteFilters read_filters(const Field& filters);        // of a Gateway API route's rule or backend
+std::string read_header_name(const Field& field);       // lower-cased
+std::optional<uint64_t> read_time(const Field& field);  // a duration of the Gateway API, ms; 0: none
+Selector read_match_labels(const Field& selector);      // {matchLabels: ...}
+Labels read_label_selector(const Field& selector);      // the same, refusing matchExpressions
 void read_targets(const Field& spec, const Meta& meta, Selector* selector,
                   std::vector<Reference>* targets);  // targetRefs or selector, of a policy
 Reference read_reference(const Field& field,

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTPRoute (contract/waypoint.md §2.1). A filter we cannot honour makes its rule answer 500 rather than pass
-// requests on unchanged.
+// HTTPRoute (contract/waypoint.md §2.1).
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "config/kubernetes/read.h"
-#include "core/duration.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
 namespace {
 
-constexpr std::chrono::hours kMaxTimeout{24 * 365};
+constexpr uint64_t kMaxAttempts = 100;
 constexpr size_t kMaxMatches = 128;  // of one rule: the API's own bound, with room
 
 bool is_token(std::string_view text) {  // RFC 9110 §5.6.2
@@ -22,16 +19,6 @@ bool is_token(std::string_view text) {  // RFC 9110 §5.6.2
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            kMarks.contains(static_cast<char>(c));
   });
-}
-
-bool is_header_value(std::string_view text) {
-  return std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; });
-}
-
-std::string read_header_name(const Field& field) {
-  std::string name = field.text();
-  if (!is_token(name)) field.error("must be a header name, not " + quoted(name));
-  return to_lower(name);
 }
 
 std::optional<Regex> read_regex(const Field& field, std::string_view pattern) {
@@ -93,68 +80,60 @@ RouteMatch read_match(const Field& field) {
   return out;
 }
 
-std::vector<std::pair<std::string, std::string>> read_pairs(const Field& list) {
-  std::vector<std::pair<std::string, std::string>> out;
-  for (const Field& field : list.each()) {
-    std::string value = field["value"].text();
-    if (!is_header_value(value)) field["value"].error("holds a control character");
-    out.emplace_back(read_header_name(field.need("name")), std::move(value));
-  }
-  return out;
-}
-
-void read_header_ops(const Field& field, HeaderOps* out) {
-  auto append = [](auto& to, auto&& from) { to.insert(to.end(), from.begin(), from.end()); };
-  append(out->set, read_pairs(field["set"]));
-  append(out->add, read_pairs(field["add"]));
-  for (const Field& name : field["remove"].each()) out->remove.push_back(read_header_name(name));
-}
-
-// False: there is a filter we cannot honour, and a warning says so.
-bool read_filters(const Field& filters, HeaderOps* request, HeaderOps* response) {
-  bool honoured = true;
-  for (const Field& filter : filters.each()) {
-    std::string type = filter.need_text("type");
-    if (type == "RequestHeaderModifier") {
-      read_header_ops(filter["requestHeaderModifier"], request);
-    } else if (type == "ResponseHeaderModifier") {
-      read_header_ops(filter["responseHeaderModifier"], response);
-    } else {
-      filter.warn("filter " + type + " is not supported yet: what it applies to is answered 500");
-      filter.ignore();
-      honoured = false;
-    }
-  }
-  return honoured;
-}
-
 RouteBackend read_backend(const Field& field, const Meta& meta) {
   RouteBackend out;
   out.target = read_reference(field, meta);
   if (out.target.kind.empty()) out.target.kind = "Service";
   out.weight = static_cast<uint32_t>(field["weight"].number(0, 1'000'000).value_or(1));
-  if (!read_filters(field["filters"], &out.request_headers, &out.response_headers)) out.target.kind.clear();
+  Field filters = field["filters"];
+  out.filters = read_filters(filters);
+  if (out.filters.redirect || out.filters.cors || out.filters.rewrite != Rewrite{}) {
+    filters.warn("a backend's filters can only modify headers: its share is answered 500");
+    out.filters.refused = true;
+  }
+  if (out.filters.refused) out.target.kind.clear();
   return out;
 }
 
-// A duration of the Gateway API; 0: none.
-std::optional<uint64_t> read_timeout(const Field& field) {
-  if (!field) return {};
-  Result<std::chrono::nanoseconds> given = parse_duration(field.text());
-  if (!given || *given > kMaxTimeout) {
-    field.error("must be a duration like 10s or 500ms, not " + quoted(field.text()));
-    return {};
-  }
-  return static_cast<uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(*given).count());
-}
-
-// While there are no retries, one attempt is all a request gets: the shorter of the two counts.
-std::optional<uint64_t> read_timeouts(const Field& timeouts) {
-  std::optional<uint64_t> request = read_timeout(timeouts["request"]);
-  std::optional<uint64_t> attempt = read_timeout(timeouts["backendRequest"]);
+// One attempt is all a request gets where no retries are asked for: the shorter of the two counts. With
+// retries each attempt has its own.
+void read_timeouts(const Field& timeouts, bool retries, RouteRuleSpec* out) {
+  std::optional<uint64_t> request = read_time(timeouts["request"]);
+  std::optional<uint64_t> attempt = read_time(timeouts["backendRequest"]);
   if (request.value_or(0) > 0 && attempt.value_or(0) > *request)
     timeouts["backendRequest"].error("must not be longer than request");
-  return attempt.value_or(0) > 0 ? attempt : request;
+  out->timeout_ms = attempt.value_or(0) > 0 && !retries ? attempt : request;
+  if (retries) out->retry.per_try_ms = attempt.value_or(0);
+}
+
+RetryPolicy read_retry(const Field& field) {
+  RetryPolicy out;
+  for (const Field& code : field["codes"].each())
+    if (std::optional<uint64_t> status = code.number(400, 599))
+      out.statuses.push_back(static_cast<uint16_t>(*status));
+  out.retries = static_cast<uint32_t>(field["attempts"].number(0, kMaxAttempts).value_or(out.retries));
+  if (std::optional<uint64_t> base = read_time(field["backoff"])) {
+    out.base_ms = *base;
+    out.max_ms = 10 * *base;
+  }
+  return out;
+}
+
+// What the API's own validation refuses (Gateway API, HTTPRouteRule).
+void check_rule(const Field& field, const RouteRuleSpec& rule) {
+  const RouteFilters& filters = rule.filters;
+  if (filters.redirect && filters.rewrite != Rewrite{})
+    field["filters"].error("cannot hold both RequestRedirect and URLRewrite");
+  if (filters.redirect && !rule.backends.empty())
+    field["backendRefs"].error("must be empty beside a RequestRedirect: nothing is forwarded");
+  auto is_prefix = [](const std::optional<PathChange>& change) {
+    return change && change->kind == PathChange::Kind::prefix;
+  };
+  bool prefix = is_prefix(filters.rewrite.path) || (filters.redirect && is_prefix(filters.redirect->path));
+  bool all = std::ranges::all_of(
+      rule.matches, [](const RouteMatch& match) { return match.path.kind == PathMatch::Kind::prefix; });
+  if (prefix && !all)
+    field["filters"].error("replaces a prefix, so every match of the rule must be a PathPrefix");
 }
 
 RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
@@ -165,14 +144,16 @@ RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
     field["matches"].error(fmt::format("holds more than {} matches", kMaxMatches));
   for (const Field& match : matches) out.matches.push_back(read_match(match));
   if (out.matches.empty()) out.matches.emplace_back();
-  out.refused = !read_filters(field["filters"], &out.request_headers, &out.response_headers);
+  out.filters = read_filters(field["filters"]);
   for (const Field& backend : field["backendRefs"].each())
     out.backends.push_back(read_backend(backend, meta));
-  out.timeout_ms = read_timeouts(field["timeouts"]);
-  for (std::string_view later : {"retry", "sessionPersistence"}) {
-    if (field[later]) field[later].warn("is not supported yet and has no effect");
-    field[later].ignore();
-  }
+  Field retry = field["retry"];
+  if (retry) out.retry = read_retry(retry);
+  read_timeouts(field["timeouts"], static_cast<bool>(retry), &out);
+  Field session = field["sessionPersistence"];
+  if (session) session.warn("is not supported yet and has no effect");
+  session.ignore();
+  check_rule(field, out);
   return out;
 }
 

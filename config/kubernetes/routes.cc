@@ -70,8 +70,8 @@ Backend make_backend(const World& world, const HttpRoute& route, const RouteBack
   Backend out;
   out.port = from.target.port;
   out.weight = from.weight;
-  out.request_headers = from.request_headers;
-  out.response_headers = from.response_headers;
+  out.request_headers = from.filters.request_headers;
+  out.response_headers = from.filters.response_headers;
   const config::Service* service = find_backend(world, from.target, route.meta.ns);
   if (service != nullptr && service->ports.contains(out.port)) {
     out.service = service->key();
@@ -87,10 +87,15 @@ Backend make_backend(const World& world, const HttpRoute& route, const RouteBack
 RouteRule make_rule(const World& world, const HttpRoute& route, const RouteRuleSpec& from) {
   RouteRule out;
   out.name = from.name.empty() ? "default" : from.name;
-  if (from.refused) return out;
-  out.request_headers = from.request_headers;
-  out.response_headers = from.response_headers;
+  const RouteFilters& filters = from.filters;
+  if (filters.refused) return out;
+  out.request_headers = filters.request_headers;
+  out.response_headers = filters.response_headers;
+  out.redirect = filters.redirect;
+  out.rewrite = filters.rewrite;
+  out.cors = filters.cors;
   out.timeout_ms = from.timeout_ms;
+  out.retry = from.retry;
   for (const RouteBackend& backend : from.backends)
     out.backends.push_back(make_backend(world, route, backend));
   return out;

@@ -104,7 +104,7 @@ TEST_CASE("a backend that is not there keeps its share and has no service") {
   for (const char* backend :
        {"{name: gone, port: 80, weight: 5}", "{name: b, port: 81, weight: 5}", "{name: b, weight: 5}",
         "{kind: Bucket, name: b, port: 80, weight: 5}",
-        "{name: b, port: 80, weight: 5, filters: [{type: URLRewrite, urlRewrite: {}}]}"}) {
+        "{name: b, port: 80, weight: 5, filters: [{type: URLRewrite, urlRewrite: {hostname: x}}]}"}) {
     INFO(backend);
     HttpRoutes routes = routes_of(route(fmt::format("{{backendRefs: [{}]}}", backend)));
     REQUIRE(routes.rules.at(0).backends.size() == 1);
@@ -114,7 +114,7 @@ TEST_CASE("a backend that is not there keeps its share and has no service") {
 }
 
 TEST_CASE("a filter we cannot honour leaves its rule without backends, and says so") {
-  for (const char* filter : {"RequestRedirect", "URLRewrite", "RequestMirror", "CORS", "ExtensionRef"}) {
+  for (const char* filter : {"RequestMirror", "ExtensionRef"}) {
     std::string text =
         kServices + route(fmt::format("{{filters: [{{type: {}, config: {{a: b}}}}], backendRefs: [{{name: "
                                       "b, port: 80}}]}}",
@@ -163,6 +163,69 @@ TEST_CASE("of two timeouts the shorter one bounds a request") {
   }
 }
 
+TEST_CASE("a redirect without a port goes to its scheme's, or to the one that was called") {
+  struct Case {
+    const char* redirect;
+    Redirect::Port from;
+    int status;
+  };
+  using Port = Redirect::Port;
+  const Case cases[] = {
+      {"{hostname: x.example}", Port::of_request, 302},
+      {"{scheme: https, statusCode: 301}", Port::of_scheme, 301},
+      {"{scheme: https, port: 8443, statusCode: 308}", Port::given, 308},
+  };
+  for (const Case& c : cases) {
+    INFO(c.redirect);
+    HttpRoutes routes = routes_of(
+        route(fmt::format("{{filters: [{{type: RequestRedirect, requestRedirect: {}}}]}}", c.redirect)));
+    REQUIRE(routes.rules.at(0).redirect);
+    CHECK(routes.rules[0].redirect->port_from == c.from);
+    CHECK(routes.rules[0].redirect->status == c.status);
+  }
+}
+
+TEST_CASE("a rewrite arrives as written") {
+  HttpRoutes routes = routes_of(route(
+      "{matches: [{path: {value: /a}}], filters: [{type: URLRewrite, urlRewrite: {hostname: in.example, "
+      "path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}], backendRefs: [{name: b, port: 80}]}"));
+  const Rewrite& rewrite = routes.rules.at(0).rewrite;
+  CHECK(rewrite.authority == "in.example");
+  CHECK(rewrite.path == PathChange{PathChange::Kind::prefix, "/b", {}});
+  CHECK(routes.rules[0].backends.size() == 1);
+}
+
+TEST_CASE("a star in a CORS origin stands for any text, and an answer is kept for five seconds") {
+  HttpRoutes routes = routes_of(
+      route("{filters: [{type: CORS, cors: {allowOrigins: ['https://*.example.com', 'http://one'], "
+            "allowMethods: [GET, '*'], allowHeaders: [X-A], exposeHeaders: [X-B], allowCredentials: true}}], "
+            "backendRefs: [{name: b, port: 80}]}"));
+  const std::optional<Cors>& cors = routes.rules.at(0).cors;
+  REQUIRE(cors);
+  REQUIRE(cors->allow_origins.size() == 2);
+  CHECK(cors->allow_origins[0].regex->full_match("https://a.b.example.com"));
+  CHECK_FALSE(cors->allow_origins[0].regex->full_match("https://a.b.exampleXcom"));
+  CHECK(cors->allow_origins[1].value == "http://one");
+  CHECK(cors->allow_methods == std::vector<std::string>{"GET", "*"});
+  CHECK(cors->max_age_s == 5);
+  CHECK(cors->allow_credentials);
+  CHECK_FALSE(cors->forward_unmatched_preflights);
+}
+
+TEST_CASE("a rule's retries add codes to the defaults, and a backend's timeout is then each attempt's") {
+  HttpRoutes routes = routes_of(route(
+      "{retry: {codes: [500, 503], attempts: 4, backoff: 100ms}, timeouts: {request: 10s, backendRequest: "
+      "2s}, backendRefs: [{name: b, port: 80}]}"));
+  const RouteRule& rule = routes.rules.at(0);
+  CHECK(rule.timeout_ms == 10'000);
+  CHECK(rule.retry.per_try_ms == 2'000);
+  CHECK(rule.retry.statuses == std::vector<uint16_t>{500, 503});
+  CHECK(rule.retry.retries == 4);
+  CHECK(rule.retry.base_ms == 100);
+  CHECK(rule.retry.max_ms == 1'000);
+  CHECK(rule.retry.on == RetryPolicy{}.on);
+}
+
 TEST_CASE("what is wrong in a route is an error with its path") {
   struct Case {
     const char* rule;
@@ -190,6 +253,31 @@ TEST_CASE("what is wrong in a route is an error with its path") {
        "spec.rules[0].filters[0].requestHeaderModifier.set[0].value: holds a control character"},
       {"{timeouts: {request: soon}}",
        "spec.rules[0].timeouts.request: must be a duration like 10s or 500ms, not \"soon\""},
+      {"{filters: [{type: RequestRedirect}]}", "spec.rules[0].filters[0].requestRedirect: is required"},
+      {"{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]}",
+       "spec.rules[0].filters[0].requestRedirect.statusCode: must be one of 301, 302, 303, 307, 308, not "
+       "\"200\""},
+      {"{filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: "
+       "'x y'}}}]}",
+       "spec.rules[0].filters[0].requestRedirect.path.replaceFullPath: must be a path that begins with /, "
+       "not "
+       "\"x y\""},
+      {"{filters: [{type: RequestRedirect, requestRedirect: {hostname: \"a\\r\\nb\"}}]}",
+       "spec.rules[0].filters[0].requestRedirect.hostname: must be a host name, not \"a\\x0d\\nb\""},
+      {"{filters: [{type: RequestRedirect, requestRedirect: {hostname: x}}], backendRefs: [{name: b, port: "
+       "80}]}",
+       "spec.rules[0].backendRefs: must be empty beside a RequestRedirect: nothing is forwarded"},
+      {"{filters: [{type: RequestRedirect, requestRedirect: {hostname: x}}, {type: URLRewrite, urlRewrite: "
+       "{hostname: y}}]}",
+       "spec.rules[0].filters: cannot hold both RequestRedirect and URLRewrite"},
+      {"{filters: [{type: CORS, cors: {}}, {type: CORS, cors: {}}]}",
+       "spec.rules[0].filters[1]: is the second CORS of its rule: one is all it can have"},
+      {"{filters: [{type: CORS, cors: {allowMethods: ['a b']}}]}",
+       "spec.rules[0].filters[0].cors.allowMethods: must hold methods or header names, or *"},
+      {"{matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: "
+       "ReplacePrefixMatch, replacePrefixMatch: /b}}}]}",
+       "spec.rules[0].filters: replaces a prefix, so every match of the rule must be a PathPrefix"},
+      {"{retry: {codes: [200]}}", "spec.rules[0].retry.codes[0]: must be a number from 400 to 599"},
       {"{timeouts: {request: 1s, backendRequest: 2s}}",
        "spec.rules[0].timeouts.backendRequest: must not be longer than request"},
   };
