@@ -193,7 +193,7 @@ struct RouteRuleSpec {
   RetryPolicy retry;
 };
 
-struct HttpRoute {
+struct HttpRoute {  // or a GRPCRoute, whose calls are requests with a path
   Meta meta;
   std::vector<Reference> parents;
   std::vector<RouteRuleSpec> rules;
@@ -240,7 +240,7 @@ struct Objects {
   std::vector<ServiceEntry> service_entries;
   std::vector<GatewayClass> gateway_classes;
   std::vector<Gateway> gateways;
-  std::vector<HttpRoute> http_routes;
+  std::vector<HttpRoute> http_routes, grpc_routes;
   std::vector<Policy> policies;
   std::vector<RequestAuthentication> request_authentications;
   std::vector<PeerAuthentication> peer_authentications;

@@ -22,6 +22,7 @@ void read_service_entry(Meta meta, const Field& root, Objects* out);
 void read_gateway_class(Meta meta, const Field& root, Objects* out);
 void read_gateway(Meta meta, const Field& root, Objects* out);
 void read_http_route(Meta meta, const Field& root, Objects* out);
+void read_grpc_route(Meta meta, const Field& root, Objects* out);
 void read_authorization_policy(Meta meta, const Field& root, Objects* out);
 void read_request_authentication(Meta meta, const Field& root, Objects* out);
 void read_peer_authentication(Meta meta, const Field& root, Objects* out);
@@ -29,11 +30,8 @@ void read_config_map(Meta meta, const Field& root, Reading& reading, Objects* ou
 void read_mesh_config(Meta meta, const Field& mesh, Objects* out);
 
 // Shared by several kinds.
-RouteFilters read_filters(const Field& filters);        // of a Gateway API route's rule or backend
-std::string read_header_name(const Field& field);       // lower-cased
-std::optional<uint64_t> read_time(const Field& field);  // a duration of the Gateway API, ms; 0: none
-Selector read_match_labels(const Field& selector);      // {matchLabels: ...}
-Labels read_label_selector(const Field& selector);      // the same, refusing matchExpressions
+Selector read_match_labels(const Field& selector);  // {matchLabels: ...}
+Labels read_label_selector(const Field& selector);  // the same, refusing matchExpressions
 void read_targets(const Field& spec, const Meta& meta, Selector* selector,
                   std::vector<Reference>* targets);  // targetRefs or selector, of a policy
 Reference read_reference(const Field& field,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "config/kubernetes/read.h"
+#include "config/kubernetes/read_route.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
@@ -12,20 +13,6 @@ namespace {
 
 constexpr uint64_t kMaxAttempts = 100;
 constexpr size_t kMaxMatches = 128;  // of one rule: the API's own bound, with room
-
-bool is_token(std::string_view text) {  // RFC 9110 §5.6.2
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::ranges::all_of(text, [&](unsigned char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.contains(static_cast<char>(c));
-  });
-}
-
-std::optional<Regex> read_regex(const Field& field, std::string_view pattern) {
-  std::optional<Regex> regex = Regex::compile(pattern);
-  if (!regex) field.error("is not a regular expression of RE2, or too large: " + quoted(pattern));
-  return regex;
-}
 
 void check_path(const Field& value, std::string_view path) {
   if (!path.starts_with('/')) return value.error("must begin with /, not " + quoted(path));
@@ -51,23 +38,6 @@ PathMatch read_path(const Field& field) {
   return out;
 }
 
-// Of several entries with one name only the first counts (Gateway API).
-std::vector<NamedMatch> read_named(const Field& list, bool headers) {
-  std::vector<NamedMatch> out;
-  for (const Field& field : list.each()) {
-    NamedMatch match;
-    Field name = field.need("name");
-    match.name = headers && name ? read_header_name(name) : name.text();
-    using Kind = StringMatch::Kind;
-    match.text.value = field.need("value").text();
-    match.text.kind =
-        field["type"].choice<Kind>({{"Exact", Kind::exact}, {"RegularExpression", Kind::regex}}, Kind::exact);
-    if (match.text.kind == Kind::regex) match.text.regex = read_regex(field["value"], match.text.value);
-    if (std::ranges::find(out, match.name, &NamedMatch::name) == out.end()) out.push_back(std::move(match));
-  }
-  return out;
-}
-
 RouteMatch read_match(const Field& field) {
   RouteMatch out;
   out.path = read_path(field["path"]);
@@ -77,21 +47,6 @@ RouteMatch read_match(const Field& field) {
   }
   out.headers = read_named(field["headers"], true);
   out.query = read_named(field["queryParams"], false);
-  return out;
-}
-
-RouteBackend read_backend(const Field& field, const Meta& meta) {
-  RouteBackend out;
-  out.target = read_reference(field, meta);
-  if (out.target.kind.empty()) out.target.kind = "Service";
-  out.weight = static_cast<uint32_t>(field["weight"].number(0, 1'000'000).value_or(1));
-  Field filters = field["filters"];
-  out.filters = read_filters(filters);
-  if (out.filters.redirect || out.filters.cors || out.filters.rewrite != Rewrite{}) {
-    filters.warn("a backend's filters can only modify headers: its share is answered 500");
-    out.filters.refused = true;
-  }
-  if (out.filters.refused) out.target.kind.clear();
   return out;
 }
 
@@ -146,7 +101,7 @@ RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
   if (out.matches.empty()) out.matches.emplace_back();
   out.filters = read_filters(field["filters"]);
   for (const Field& backend : field["backendRefs"].each())
-    out.backends.push_back(read_backend(backend, meta));
+    out.backends.push_back(read_route_backend(backend, meta));
   Field retry = field["retry"];
   if (retry) out.retry = read_retry(retry);
   read_timeouts(field["timeouts"], static_cast<bool>(retry), &out);
@@ -162,16 +117,7 @@ RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
 void read_http_route(Meta meta, const Field& root, Objects* out) {
   HttpRoute route;
   Field spec = root["spec"];
-  for (const Field& parent : spec["parentRefs"].each()) {
-    Reference ref = read_reference(parent, meta);
-    if (!parent["group"]) ref.group = "gateway.networking.k8s.io";
-    if (ref.kind.empty()) ref.kind = "Gateway";
-    route.parents.push_back(std::move(ref));
-  }
-  if (Field hostnames = spec["hostnames"]; !hostnames.each().empty())
-    hostnames.warn("has no effect on a route of a Service: the address called selects the service");
-  spec["hostnames"].ignore();
-  spec["useDefaultGateways"].ignore();
+  route.parents = read_route_parents(spec, meta);
   for (const Field& rule : spec["rules"].each()) route.rules.push_back(read_rule(rule, meta));
   spec.refuse_unknown();
   if (route.rules.empty()) route.rules.push_back({.matches = {RouteMatch{}}});

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "config/kubernetes/read.h"
+#include "config/kubernetes/read_route.h"
 #include "core/duration.h"
 #include "core/text.h"
 
@@ -18,14 +18,6 @@ namespace {
 
 constexpr std::chrono::hours kMaxTime{24 * 365};
 constexpr uint64_t kMaxAgeS = 5;  // of CORS, where nothing is said (Gateway API)
-
-bool is_token(std::string_view text) {  // RFC 9110 §5.6.2
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::ranges::all_of(text, [&](unsigned char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.contains(static_cast<char>(c));
-  });
-}
 
 bool is_header_value(std::string_view text) {
   return std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; });
@@ -154,12 +146,6 @@ void read_filter(const Field& filter, RouteFilters* out) {
 }
 
 }  // namespace
-
-std::string read_header_name(const Field& field) {
-  std::string name = field.text();
-  if (!is_token(name)) field.error("must be a header name, not " + quoted(name));
-  return to_lower(name);
-}
 
 std::optional<uint64_t> read_time(const Field& field) {
   if (!field) return {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTPRoutes bound to services: every match of every rule of every route becomes one rule, and the rules of
-// one service port stand in order of precedence (contract/waypoint.md §2.1).
+// HTTPRoutes and GRPCRoutes bound to services: every match of every rule of every route becomes one rule, and
+// the rules of one service port stand in order of precedence (contract/waypoint.md §2.1).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -184,10 +184,11 @@ HttpRoutes sorted(std::vector<Ranked>& ranked) {
 
 void derive_routes(World& world) {
   RankedByService all;
-  for (const HttpRoute& route : world.objects.http_routes) {
-    std::vector<Ranked> rules = rank(world, route);
-    for (const Reference& parent : route.parents) attach(world, route, parent, rules, &all);
-  }
+  for (const std::vector<HttpRoute>* kind : {&world.objects.http_routes, &world.objects.grpc_routes})
+    for (const HttpRoute& route : *kind) {
+      std::vector<Ranked> rules = rank(world, route);
+      for (const Reference& parent : route.parents) attach(world, route, parent, rules, &all);
+    }
   for (auto& [key, ports] : all)
     for (auto& [port, ranked] : ports) world.mesh.routes[key][port] = sorted(ranked);
 }
