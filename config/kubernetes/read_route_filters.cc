@@ -48,7 +48,7 @@ std::optional<PathChange> read_path_change(const Field& field) {
   if (!field) return {};
   using Kind = PathChange::Kind;
   PathChange out;
-  out.kind = field["type"].choice<Kind>(
+  out.kind = field.need("type").choice<Kind>(
       {{"ReplaceFullPath", Kind::whole}, {"ReplacePrefixMatch", Kind::prefix}}, Kind::whole);
   Field text = field.need(out.kind == Kind::whole ? "replaceFullPath" : "replacePrefixMatch");
   out.text = text.text();
