@@ -71,8 +71,7 @@ void append(kubernetes::Objects& to, const kubernetes::Objects& from) {
   append(to.service_entries, from.service_entries);
   append(to.gateway_classes, from.gateway_classes);
   append(to.gateways, from.gateways);
-  append(to.http_routes, from.http_routes);
-  append(to.grpc_routes, from.grpc_routes);
+  append(to.routes, from.routes);
   append(to.policies, from.policies);
   append(to.request_authentications, from.request_authentications);
   append(to.peer_authentications, from.peer_authentications);

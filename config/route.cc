@@ -18,6 +18,10 @@ std::optional<Regex> Regex::compile(std::string_view pattern) {
   return Regex(std::move(re));
 }
 
+std::string Regex::escaped(std::string_view text) {
+  return RE2::QuoteMeta(re2::StringPiece(text.data(), text.size()));
+}
+
 bool Regex::full_match(std::string_view text) const {
   return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *re_);
 }

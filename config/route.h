@@ -24,6 +24,7 @@ namespace ambientd::config {
 class Regex {
  public:
   static std::optional<Regex> compile(std::string_view pattern);  // nothing: not RE2 syntax, or too large
+  static std::string escaped(std::string_view text);              // a pattern that matches just that
   bool full_match(std::string_view text) const;
   // Every match in `text` replaced; `substitution` names groups as \1 and was accepted.
   std::string replaced(std::string_view text, std::string_view substitution) const;

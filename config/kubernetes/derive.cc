@@ -31,8 +31,7 @@ void refuse_all_doubles(const World& world) {
   refuse_doubles(world, all.service_entries);
   refuse_doubles(world, all.gateway_classes);
   refuse_doubles(world, all.gateways);
-  refuse_doubles(world, all.http_routes);
-  refuse_doubles(world, all.grpc_routes);
+  refuse_doubles(world, all.routes);
   refuse_doubles(world, all.policies);
   refuse_doubles(world, all.request_authentications);
   refuse_doubles(world, all.peer_authentications);

@@ -173,9 +173,11 @@ struct Reference {
 struct RouteFilters {
   HeaderOps request_headers, response_headers;
   std::optional<Redirect> redirect;
-  Rewrite rewrite;
+  std::optional<Rewrite> rewrite;
   std::optional<Cors> cors;
   bool refused = false;  // one of them cannot be honoured: answered 500
+
+  bool only_headers() const { return !redirect && !rewrite && !cors; }
 };
 
 struct RouteBackend {
@@ -193,7 +195,7 @@ struct RouteRuleSpec {
   RetryPolicy retry;
 };
 
-struct HttpRoute {  // or a GRPCRoute, whose calls are requests with a path
+struct Route {  // an HTTPRoute, or a GRPCRoute, whose calls are requests with a path
   Meta meta;
   std::vector<Reference> parents;
   std::vector<RouteRuleSpec> rules;
@@ -240,7 +242,7 @@ struct Objects {
   std::vector<ServiceEntry> service_entries;
   std::vector<GatewayClass> gateway_classes;
   std::vector<Gateway> gateways;
-  std::vector<HttpRoute> http_routes, grpc_routes;
+  std::vector<Route> routes;
   std::vector<Policy> policies;
   std::vector<RequestAuthentication> request_authentications;
   std::vector<PeerAuthentication> peer_authentications;

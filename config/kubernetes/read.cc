@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/http1_grammar.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
@@ -141,6 +142,12 @@ Selector read_match_labels(const Field& selector) {
   out.labels = read_label_selector(selector);
   out.present = !out.labels.empty();
   return out;
+}
+
+std::string read_header_name(const Field& field) {
+  std::string name = field.text();
+  if (!http1::is_token(name)) field.error("must be a header name, not " + quoted(name));
+  return to_lower(name);
 }
 
 Reference read_reference(const Field& field, const Meta& from) {

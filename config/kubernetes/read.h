@@ -30,6 +30,7 @@ void read_config_map(Meta meta, const Field& root, Reading& reading, Objects* ou
 void read_mesh_config(Meta meta, const Field& mesh, Objects* out);
 
 // Shared by several kinds.
+std::string read_header_name(const Field& field);   // RFC 9110 §5.1; lower-cased
 Selector read_match_labels(const Field& selector);  // {matchLabels: ...}
 Labels read_label_selector(const Field& selector);  // the same, refusing matchExpressions
 void read_targets(const Field& spec, const Meta& meta, Selector* selector,

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "config/kubernetes/read.h"
 #include "config/kubernetes/read_route.h"
@@ -13,8 +12,6 @@
 
 namespace ambientd::config::kubernetes {
 namespace {
-
-constexpr size_t kMaxMatches = 128;  // of one rule: the API's own bound, with room
 
 std::string read_name(const Field& field) {
   std::string name = field.text();
@@ -48,39 +45,23 @@ PathMatch read_method(const Field& field) {
   return out;
 }
 
+RouteMatch read_match(const Field& field) {
+  RouteMatch out;
+  out.path = read_method(field["method"]);
+  out.headers = read_named(field["headers"], true);
+  return out;
+}
+
 RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
-  RouteRuleSpec out;
-  out.name = field["name"].text();
-  std::vector<Field> matches = field["matches"].each();
-  if (matches.size() > kMaxMatches)
-    field["matches"].error(fmt::format("holds more than {} matches", kMaxMatches));
-  for (const Field& match : matches) {
-    out.matches.push_back({.path = read_method(match["method"])});
-    out.matches.back().headers = read_named(match["headers"], true);
-  }
-  if (out.matches.empty()) out.matches.emplace_back();
-  out.filters = read_filters(field["filters"]);
-  if (out.filters.redirect || out.filters.cors || out.filters.rewrite != Rewrite{})
-    field["filters"].error("of a GRPCRoute can only modify headers");
-  for (const Field& backend : field["backendRefs"].each())
-    out.backends.push_back(read_route_backend(backend, meta));
-  Field session = field["sessionPersistence"];
-  if (session) session.warn("is not supported yet and has no effect");
-  session.ignore();
+  RouteRuleSpec out = read_route_rule(field, meta, read_match);
+  if (!out.filters.only_headers()) field["filters"].error("of a GRPCRoute can only modify headers");
   return out;
 }
 
 }  // namespace
 
 void read_grpc_route(Meta meta, const Field& root, Objects* out) {
-  HttpRoute route;
-  Field spec = root["spec"];
-  route.parents = read_route_parents(spec, meta);
-  for (const Field& rule : spec["rules"].each()) route.rules.push_back(read_rule(rule, meta));
-  spec.refuse_unknown();
-  if (route.rules.empty()) route.rules.push_back({.matches = {RouteMatch{}}});
-  route.meta = std::move(meta);
-  out->grpc_routes.push_back(std::move(route));
+  out->routes.push_back(read_route(std::move(meta), root, read_rule));
 }
 
 }  // namespace ambientd::config::kubernetes

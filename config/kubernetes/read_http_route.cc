@@ -3,16 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "config/kubernetes/read.h"
 #include "config/kubernetes/read_route.h"
+#include "core/http1_grammar.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
 namespace {
 
 constexpr uint64_t kMaxAttempts = 100;
-constexpr size_t kMaxMatches = 128;  // of one rule: the API's own bound, with room
 
 void check_path(const Field& value, std::string_view path) {
   if (!path.starts_with('/')) return value.error("must begin with /, not " + quoted(path));
@@ -43,7 +44,7 @@ RouteMatch read_match(const Field& field) {
   out.path = read_path(field["path"]);
   if (Field method = field["method"]) {
     out.method = StringMatch{.value = method.text(), .regex = {}};
-    if (!is_token(out.method->value)) method.error("must be an HTTP method");
+    if (!http1::is_token(out.method->value)) method.error("must be an HTTP method");
   }
   out.headers = read_named(field["headers"], true);
   out.query = read_named(field["queryParams"], false);
@@ -77,14 +78,15 @@ RetryPolicy read_retry(const Field& field) {
 // What the API's own validation refuses (Gateway API, HTTPRouteRule).
 void check_rule(const Field& field, const RouteRuleSpec& rule) {
   const RouteFilters& filters = rule.filters;
-  if (filters.redirect && filters.rewrite != Rewrite{})
+  if (filters.redirect && filters.rewrite)
     field["filters"].error("cannot hold both RequestRedirect and URLRewrite");
   if (filters.redirect && !rule.backends.empty())
     field["backendRefs"].error("must be empty beside a RequestRedirect: nothing is forwarded");
   auto is_prefix = [](const std::optional<PathChange>& change) {
     return change && change->kind == PathChange::Kind::prefix;
   };
-  bool prefix = is_prefix(filters.rewrite.path) || (filters.redirect && is_prefix(filters.redirect->path));
+  bool prefix = (filters.rewrite && is_prefix(filters.rewrite->path)) ||
+                (filters.redirect && is_prefix(filters.redirect->path));
   bool all = std::ranges::all_of(
       rule.matches, [](const RouteMatch& match) { return match.path.kind == PathMatch::Kind::prefix; });
   if (prefix && !all)
@@ -92,22 +94,10 @@ void check_rule(const Field& field, const RouteRuleSpec& rule) {
 }
 
 RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
-  RouteRuleSpec out;
-  out.name = field["name"].text();
-  std::vector<Field> matches = field["matches"].each();
-  if (matches.size() > kMaxMatches)
-    field["matches"].error(fmt::format("holds more than {} matches", kMaxMatches));
-  for (const Field& match : matches) out.matches.push_back(read_match(match));
-  if (out.matches.empty()) out.matches.emplace_back();
-  out.filters = read_filters(field["filters"]);
-  for (const Field& backend : field["backendRefs"].each())
-    out.backends.push_back(read_route_backend(backend, meta));
+  RouteRuleSpec out = read_route_rule(field, meta, read_match);
   Field retry = field["retry"];
   if (retry) out.retry = read_retry(retry);
   read_timeouts(field["timeouts"], static_cast<bool>(retry), &out);
-  Field session = field["sessionPersistence"];
-  if (session) session.warn("is not supported yet and has no effect");
-  session.ignore();
   check_rule(field, out);
   return out;
 }
@@ -115,14 +105,7 @@ RouteRuleSpec read_rule(const Field& field, const Meta& meta) {
 }  // namespace
 
 void read_http_route(Meta meta, const Field& root, Objects* out) {
-  HttpRoute route;
-  Field spec = root["spec"];
-  route.parents = read_route_parents(spec, meta);
-  for (const Field& rule : spec["rules"].each()) route.rules.push_back(read_rule(rule, meta));
-  spec.refuse_unknown();
-  if (route.rules.empty()) route.rules.push_back({.matches = {RouteMatch{}}});
-  route.meta = std::move(meta);
-  out->http_routes.push_back(std::move(route));
+  out->routes.push_back(read_route(std::move(meta), root, read_rule));
 }
 
 }  // namespace ambientd::config::kubernetes

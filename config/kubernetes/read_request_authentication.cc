@@ -8,7 +8,6 @@
 
 #include "config/kubernetes/read.h"
 #include "core/duration.h"
-#include "core/http1_grammar.h"
 #include "core/text.h"
 #include "core/url.h"
 
@@ -19,12 +18,6 @@ using policy::JwtRule;
 
 constexpr size_t kMaxRules = 64;  // of one object
 constexpr std::chrono::seconds kMaxTimeout{60};
-
-std::string read_header_name(const Field& field) {
-  std::string name = field.text();
-  if (!http1::is_token(name)) field.error("must be a header name, not " + quoted(name));
-  return to_lower(name);
-}
 
 // A header that we write from a claim: none that says where a request goes or how long it is.
 std::string read_output_header(const Field& field) {

@@ -4,30 +4,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "config/kubernetes/read.h"
 #include "config/kubernetes/read_route.h"
-#include "core/duration.h"
+#include "core/http1_grammar.h"
 #include "core/text.h"
 
 namespace ambientd::config::kubernetes {
 namespace {
 
-constexpr std::chrono::hours kMaxTime{24 * 365};
 constexpr uint64_t kMaxAgeS = 5;  // of CORS, where nothing is said (Gateway API)
-
-bool is_header_value(std::string_view text) {
-  return std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; });
-}
 
 std::vector<std::pair<std::string, std::string>> read_pairs(const Field& list) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const Field& field : list.each()) {
     std::string value = field["value"].text();
-    if (!is_header_value(value)) field["value"].error("holds a control character");
+    if (!http1::is_field_value(value)) field["value"].error("holds a control character");
     out.emplace_back(read_header_name(field.need("name")), std::move(value));
   }
   return out;
@@ -92,12 +87,8 @@ StringMatch read_origin(const Field& field) {
   std::string text = field.text();
   if (!text.contains('*')) return {.value = std::move(text), .regex = {}};
   std::string pattern;
-  for (char c : text) {
-    if (c == '*')
-      pattern += ".*";
-    else
-      pattern += std::string_view(".+?()[]{}|^$\\").contains(c) ? fmt::format("\\{}", c) : std::string(1, c);
-  }
+  for (std::string_view part : split(text, '*'))
+    pattern.append(part.data() == text.data() ? "" : ".*").append(Regex::escaped(part));
   StringMatch out{.kind = StringMatch::Kind::regex, .value = pattern, .regex = Regex::compile(pattern)};
   if (!out.regex) field.error("is too large: " + quoted(text));
   return out;
@@ -105,7 +96,7 @@ StringMatch read_origin(const Field& field) {
 
 std::vector<std::string> read_tokens(const Field& list) {
   std::vector<std::string> out = list.texts();
-  if (!std::ranges::all_of(out, is_token)) list.error("must hold methods or header names, or *");
+  if (!std::ranges::all_of(out, http1::is_token)) list.error("must hold methods or header names, or *");
   return out;
 }
 
@@ -133,7 +124,7 @@ void read_filter(const Field& filter, RouteFilters* out) {
     once(!out->redirect);
     out->redirect = read_redirect(filter.need("requestRedirect"));
   } else if (type == "URLRewrite") {
-    once(out->rewrite == Rewrite{});
+    once(!out->rewrite);
     out->rewrite = read_rewrite(filter.need("urlRewrite"));
   } else if (type == "CORS") {
     once(!out->cors);
@@ -146,16 +137,6 @@ void read_filter(const Field& filter, RouteFilters* out) {
 }
 
 }  // namespace
-
-std::optional<uint64_t> read_time(const Field& field) {
-  if (!field) return {};
-  Result<std::chrono::nanoseconds> given = parse_duration(field.text());
-  if (!given || *given > kMaxTime) {
-    field.error("must be a duration like 10s or 500ms, not " + quoted(field.text()));
-    return {};
-  }
-  return static_cast<uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(*given).count());
-}
 
 RouteFilters read_filters(const Field& filters) {
   RouteFilters out;

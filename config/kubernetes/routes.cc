@@ -11,7 +11,7 @@ namespace ambientd::config::kubernetes {
 namespace {
 
 struct Ranked {
-  const HttpRoute* route = nullptr;
+  const Route* route = nullptr;
   size_t rule = 0, match = 0;
   RouteRule made;
 };
@@ -66,7 +66,7 @@ const config::Service* find_backend(const World& world, const Reference& ref, st
   return nullptr;
 }
 
-Backend make_backend(const World& world, const HttpRoute& route, const RouteBackend& from) {
+Backend make_backend(const World& world, const Route& route, const RouteBackend& from) {
   Backend out;
   out.port = from.target.port;
   out.weight = from.weight;
@@ -84,7 +84,7 @@ Backend make_backend(const World& world, const HttpRoute& route, const RouteBack
   return out;
 }
 
-RouteRule make_rule(const World& world, const HttpRoute& route, const RouteRuleSpec& from) {
+RouteRule make_rule(const World& world, const Route& route, const RouteRuleSpec& from) {
   RouteRule out;
   out.name = from.name.empty() ? "default" : from.name;
   const RouteFilters& filters = from.filters;
@@ -92,7 +92,7 @@ RouteRule make_rule(const World& world, const HttpRoute& route, const RouteRuleS
   out.request_headers = filters.request_headers;
   out.response_headers = filters.response_headers;
   out.redirect = filters.redirect;
-  out.rewrite = filters.rewrite;
+  out.rewrite = filters.rewrite.value_or(Rewrite{});
   out.cors = filters.cors;
   out.timeout_ms = from.timeout_ms;
   out.retry = from.retry;
@@ -101,7 +101,7 @@ RouteRule make_rule(const World& world, const HttpRoute& route, const RouteRuleS
   return out;
 }
 
-std::vector<Ranked> rank(const World& world, const HttpRoute& route) {
+std::vector<Ranked> rank(const World& world, const Route& route) {
   std::vector<Ranked> out;
   for (size_t i = 0; i < route.rules.size(); ++i) {
     RouteRule rule = make_rule(world, route, route.rules[i]);
@@ -121,7 +121,7 @@ bool is_parent(const Host& host, const Reference& parent) {
 }
 
 // Only the service's owner, or its waypoint's, decides about its traffic (contract/waypoint.md §1.13).
-bool may_route(const HttpRoute& route, const config::Service& service) {
+bool may_route(const Route& route, const config::Service& service) {
   if (route.meta.ns == service.ns || !service.waypoint) return route.meta.ns == service.ns;
   const auto* waypoint = std::get_if<NamespacedHostname>(&service.waypoint->destination);
   return waypoint != nullptr && waypoint->ns == route.meta.ns;
@@ -132,8 +132,8 @@ bool wants_port(const Reference& parent, uint16_t number, const config::ServiceP
          (parent.section.empty() || parent.section == port.name);
 }
 
-void attach(const World& world, const HttpRoute& route, const Reference& parent,
-            const config::Service& service, const std::vector<Ranked>& rules, RankedByService* out) {
+void attach(const World& world, const Route& route, const Reference& parent, const config::Service& service,
+            const std::vector<Ranked>& rules, RankedByService* out) {
   if (!may_route(route, service))
     return world.warn(route.meta,
                       fmt::format("has no effect on {}: a route counts in the namespace of the service "
@@ -151,8 +151,8 @@ void attach(const World& world, const HttpRoute& route, const Reference& parent,
   if (!found) world.warn(route.meta, fmt::format("names no port of {}", service.key()));
 }
 
-void attach(const World& world, const HttpRoute& route, const Reference& parent,
-            const std::vector<Ranked>& rules, RankedByService* out) {
+void attach(const World& world, const Route& route, const Reference& parent, const std::vector<Ranked>& rules,
+            RankedByService* out) {
   if (parent.group == "gateway.networking.k8s.io")
     return world.report(Severity::warning, route.meta,
                         fmt::format("parent {} {} is not served: only Services and ServiceEntries are",
@@ -184,11 +184,10 @@ HttpRoutes sorted(std::vector<Ranked>& ranked) {
 
 void derive_routes(World& world) {
   RankedByService all;
-  for (const std::vector<HttpRoute>* kind : {&world.objects.http_routes, &world.objects.grpc_routes})
-    for (const HttpRoute& route : *kind) {
-      std::vector<Ranked> rules = rank(world, route);
-      for (const Reference& parent : route.parents) attach(world, route, parent, rules, &all);
-    }
+  for (const Route& route : world.objects.routes) {
+    std::vector<Ranked> rules = rank(world, route);
+    for (const Reference& parent : route.parents) attach(world, route, parent, rules, &all);
+  }
   for (auto& [key, ports] : all)
     for (auto& [port, ranked] : ports) world.mesh.routes[key][port] = sorted(ranked);
 }
