@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/text.h"
+
 namespace ambientd::l7 {
 
 bool Request::is_grpc() const {
@@ -17,6 +19,13 @@ std::string_view Request::path_only() const { return std::string_view(path).subs
 std::string_view Request::query() const {
   size_t at = path.find('?');
   return at == std::string::npos ? std::string_view() : std::string_view(path).substr(at + 1);
+}
+
+std::optional<int> grpc_status_in(const Fields& fields) {
+  std::optional<std::string_view> text = http1::find(fields, "grpc-status");
+  std::optional<uint64_t> status = text ? parse_uint(*text) : std::nullopt;
+  if (!status) return {};
+  return static_cast<int>(*status);
 }
 
 void set_field(Fields& fields, std::string_view name, std::string_view value) {

@@ -41,6 +41,9 @@ struct Response {
   bool has_body = true;
 };
 
+// Of a gRPC response, from its header section or its trailers; nothing: there is none, or it is no number.
+std::optional<int> grpc_status_in(const Fields& fields);
+
 // Field operations that keep order and treat names as lower case.
 void set_field(Fields& fields, std::string_view name, std::string_view value);  // replaces all, or appends
 void add_field(Fields& fields, std::string_view name, std::string_view value);

@@ -32,7 +32,6 @@ bool is_reset(Cause cause) {
     case Cause::denied:
     case Cause::bad_token:
     case Cause::other_audience:
-    case Cause::configured:
     case Cause::no_route:
     case Cause::no_cluster:
     case Cause::no_healthy_upstream:
@@ -86,6 +85,8 @@ Response grpc_response(int grpc_status, const std::string& message) {
 }
 
 Response plain_response(int status, size_t length) {
+  if (status == 204 || status == 304)  // never a body (RFC 9110 §6.4.1)
+    return {.status = status, .fields = {}, .content_length = {}, .has_body = false};
   Response out{.status = status, .fields = {}, .content_length = length, .has_body = length > 0};
   add_field(out.fields, "content-length", std::to_string(length));
   if (length > 0) add_field(out.fields, "content-type", "text/plain");
@@ -120,8 +121,6 @@ Outcome outcome(Cause cause) {
       return {401, "Jwt verification fails", "-", "jwt_authn_access_denied"};
     case Cause::other_audience:
       return {403, "Audiences in Jwt are not allowed", "-", "jwt_authn_access_denied"};
-    case Cause::configured:
-      return {200, "", "-", "direct_response"};
     case Cause::no_route:
       return {404, "", "NR", "route_not_found"};
     case Cause::no_cluster:
@@ -160,12 +159,8 @@ LocalReply plain_reply(const Outcome& what, const Request& request, std::optiona
   bool grpc = request.is_grpc();
   out.response = grpc ? grpc_response(grpc_status.value_or(grpc_status_of(what.status)), out.body)
                       : plain_response(what.status, out.body.size());
-  bool bodiless = what.status == 204 || what.status == 304;  // RFC 9110 §6.4.1
-  if (bodiless && !grpc) out.response = {.status = what.status, .fields = {}, .content_length = {}};
-  if (grpc || bodiless || request.method == "HEAD") {
-    out.body.clear();
-    out.response.has_body = false;
-  }
+  if (request.method == "HEAD") out.response.has_body = false;
+  if (!out.response.has_body) out.body.clear();
   return out;
 }
 

@@ -29,7 +29,6 @@ enum class Cause : uint8_t {
   denied,               // policy; details from policy::L7Verdict: 403
   bad_token,            // the JWT filter; its words are Note::refusal: 401
   other_audience,       // the same, for a good token that is meant for somebody else: 403
-  configured,           // the route has an answer of its own, which says the rest
   no_route,             // no HTTPRoute matched: 404
   no_cluster,           // a rule without a valid backend: 500
   no_healthy_upstream,  // 503

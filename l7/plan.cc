@@ -13,7 +13,7 @@ namespace {
 using config::AppProtocol;
 
 std::unexpected<Refusal> refuse(Cause cause, Note note = {}) {
-  return std::unexpected(Refusal{cause, std::move(note), {}});
+  return std::unexpected(Refusal{cause, std::move(note)});
 }
 
 policy::Request facts(const Tunnel& tunnel) {
@@ -107,14 +107,14 @@ std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel
   return plan;
 }
 
-std::expected<void, Refusal> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
-                                        Request& request, Plan& plan) {
+std::optional<LocalReply> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
+                                     Request& request, Plan& plan) {
   if (plan.rule) {
     std::optional<LocalReply> answer = answer_of(*plan.rule, request, tunnel.target.destination.port);
-    if (answer) return std::unexpected(Refusal{.note = {}, .answer = std::move(answer)});
+    if (answer) return answer;
     plan.backend = pick_backend(*plan.rule, random);
     config::ServicePtr to = plan.backend ? service_of(view, plan.backend->service) : nullptr;
-    if (!to || !to->ports.contains(plan.backend->port)) return refuse(Cause::no_cluster);
+    if (!to || !to->ports.contains(plan.backend->port)) return local_reply(Cause::no_cluster, request);
     plan.service = std::move(to);
     plan.service_port = plan.backend->port;
     apply(plan.rule->request_headers, request);

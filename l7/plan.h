@@ -25,11 +25,10 @@ struct Tunnel {
   SockAddr peer;  // the client pod, as the tunnel's connection came from there
 };
 
-// The request is not forwarded: something failed, or configuration has the answer itself.
+// The request is not forwarded.
 struct Refusal {
-  Cause cause = Cause::configured;
+  Cause cause;
   Note note;
-  std::optional<LocalReply> answer;  // of configured
 };
 
 struct Plan {
@@ -49,10 +48,10 @@ struct Plan {
 std::expected<Plan, Refusal> plan_request(const View& view, const Tunnel& tunnel, const Request& request,
                                           const policy::VerifiedToken* token = nullptr);
 
-// Does what the plan's rule says: it answers by itself, or chooses a backend, and `request` comes back as
-// that is to get it. `random` is uniform.
-std::expected<void, Refusal> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
-                                        Request& request, Plan& plan);
+// Does what the plan's rule says: it has an answer of its own, or chooses a backend, and `request` comes back
+// as that is to get it. `random` is uniform.
+std::optional<LocalReply> take_route(const View& view, const Tunnel& tunnel, uint64_t random,
+                                     Request& request, Plan& plan);
 
 // An endpoint for the plan; again, for another attempt. False: there is none (no_healthy_upstream).
 bool place_plan(const View& view, const Tunnel& tunnel, const Picking& picking, Plan& plan);

@@ -3,14 +3,14 @@
 
 #include "core/relay.h"
 #include "core/text.h"
-#include "l7/authenticate.h"
+#include "l7/believe.h"
 #include "l7/body.h"
 #include "l7/cors.h"
-#include "l7/fault.h"
 #include "l7/request_headers.h"
 #include "l7/response_headers.h"
 #include "l7/retry.h"
 #include "l7/timeout.h"
+#include "l7/upload.h"
 #include "l7/websocket.h"
 
 namespace ambientd::l7 {
@@ -33,40 +33,9 @@ bool may_repeat(const Request& request, const BodyPump& body, uint64_t uploaded)
          method == "DELETE" || method == "TRACE";
 }
 
-void note_grpc_status(const Fields& trailers, Record& record) {
-  std::optional<std::string_view> text = http1::find(trailers, "grpc-status");
-  std::optional<uint64_t> status = text ? parse_uint(*text) : std::nullopt;
-  if (status) record.grpc_status = static_cast<int>(*status);
-}
-
 std::optional<std::chrono::milliseconds> since(std::optional<Record::Clock::time_point> then) {
   if (!then) return {};
   return std::chrono::duration_cast<std::chrono::milliseconds>(Record::Clock::now() - *then);
-}
-
-uint64_t unix_now() {
-  auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count());
-}
-
-std::vector<policy::JwtRulePtr> rules_of(const View& view, const Tunnel& tunnel) {
-  const config::ServicePtr& service = tunnel.target.service;
-  return view.snapshot->jwt_rules().on(service ? service->key() : std::string(), view.self->gateway);
-}
-
-Refusal refusal_of(policy::JwtFault fault, const Request& request) {
-  Cause cause = policy::status(fault) == 403 ? Cause::other_audience : Cause::bad_token;
-  Note note;
-  note.refusal = policy::text(fault);
-  note.challenge = challenge(request);
-  return {cause, std::move(note), {}};
-}
-
-// Asks for an early fetch, once until it has been made.
-void miss(const KeyTable& keys, const std::string& source, const Worker& worker) {
-  auto at = keys.find(source);
-  if (at != keys.end() && worker.keys_missed && !at->second.missed->exchange(true))
-    worker.keys_missed(source);
 }
 
 }  // namespace
@@ -80,6 +49,8 @@ struct Proxy::Failure {
   bool whole = false;      // nothing of it is lost: it can be sent once more
   bool late = false;       // its attempt's own time was up
   bool answered = false;   // by a response that the route does not take for the last word
+
+  Cause told() const { return late ? Cause::response_timed_out : cause; }
 };
 
 // What the attempts of one request share.
@@ -91,96 +62,62 @@ struct Proxy::Way {
   std::vector<config::WorkloadPtr> tried;  // endpoints that failed
 };
 
-// The request's body on its way up, while the response is waited for.
-struct Proxy::Upload {
-  Upload(ServerExchange& from, ClientExchange& to, RouteTimeout& all, RouteTimeout& one)
-      : client(from), upstream(to), timeout(all), try_timeout(one), pump(from.stream(), to.stream()) {
-    if (!client.request.has_body) done();
-  }
-
-  void done() {
-    sent_at = Record::Clock::now();
-    timeout.start();
-    try_timeout.start();
-  }
-
-  Task<void> run(uint64_t& bytes) {
-    co_await pump.run(bytes);
-    if (pump.source_error()) upstream.stream().close(Errc::reset);
-    if (!pump.whole()) co_return;
-    Status sent = co_await upstream.finish(client.trailers());
-    if (sent) done();
-  }
-
-  // What is still to be sent is not wanted any more.
-  void abandon() {
-    pump.stop();
-    upstream.stream().close(Errc::closed);
-  }
-
-  ServerExchange& client;
-  ClientExchange& upstream;
-  RouteTimeout& timeout;      // of the request
-  RouteTimeout& try_timeout;  // of this attempt
-  BodyPump pump;
-  std::optional<Record::Clock::time_point> sent_at;  // the whole request
-};
-
 Task<void> Proxy::handle(ServerExchange& client) {
   Record record(tunnel_);
   client.scope.add(client.stream());
   std::expected<policy::VerifiedTokenPtr, Refusal> token;
   std::expected<void, Refusal> admitted = admit(client.request, record);
   if (!admitted) token = std::unexpected(std::move(admitted.error()));
-  if (token && checks_tokens()) token = co_await believe(client);
+  if (token && checks_tokens(*worker_.view)) token = co_await believe(worker_, tunnel_, client);
   std::expected<Plan, Refusal> planned = plan(client.request, std::move(token));
-  std::optional<Refusal> refusal;
-  if (planned)
-    refusal = co_await pass(client, *planned, record);
-  else
-    refusal = std::move(planned.error());
-  if (refusal)
-    co_await reply(client, std::move(*refusal), planned ? &*planned : nullptr, record);
+  std::optional<LocalReply> answer;
+  if (planned) {
+    record.matched(*planned);
+    Fault fault = fault_of(*planned);
+    if (fault.delay_ms > 0) co_await delay(client, fault.delay_ms, record);
+    answer = pass(client, fault, *planned, record);
+  } else {
+    answer = local_reply(planned.error().cause, client.request, planned.error().note);
+  }
+  if (answer)
+    co_await reply(client, std::move(*answer), planned ? &*planned : nullptr, record);
   else
     co_await forward(client, std::move(*planned), record);
   record.tell(worker_);
 }
 
-// The filters between authorization and an endpoint, in their order (contract/waypoint.md §1.7).
-Task<std::optional<Refusal>> Proxy::pass(ServerExchange& client, Plan& plan, Record& record) {
-  record.routed(plan);
-  if (plan.rule) {
-    std::optional<Refusal> fault = co_await inject_fault(client, plan, record);
-    if (fault) co_return fault;
-  }
-  co_return take_route(client, plan, record);
+Fault Proxy::fault_of(const Plan& plan) {
+  return plan.rule ? roll(plan.rule->fault, worker_.random(), worker_.random()) : Fault{};
 }
 
-Task<std::optional<Refusal>> Proxy::inject_fault(ServerExchange& client, const Plan& plan, Record& record) {
-  const config::FaultInjection& faults = plan.rule->fault;
-  Fault fault = roll(faults, worker_.random(), worker_.random());
-  if (fault.delay_ms > 0) {
-    record.delayed = true;
-    Pause pause(client.scope, fault.delay_ms);
-    co_await pause.over;
-    if (client.scope.closed()) co_return Refusal{Cause::client_gone, {}, {}};
-  }
-  if (!fault.abort) co_return std::nullopt;
-  co_return Refusal{.note = {}, .answer = abort_reply(faults, client.request)};
+Task<void> Proxy::delay(ServerExchange& client, uint64_t ms, Record& record) {
+  record.delayed = true;
+  Pause pause(client.scope, ms);
+  co_await pause.over;
 }
 
-std::optional<Refusal> Proxy::take_route(ServerExchange& client, Plan& plan, Record& record) {
+// The filters between authorization and an endpoint, in their order (contract/waypoint.md §1.7), from where
+// the fault's delay is over; the answer of one that has it.
+std::optional<LocalReply> Proxy::pass(ServerExchange& client, const Fault& fault, Plan& plan,
+                                      Record& record) {
+  bool gone = fault.delay_ms > 0 && client.scope.closed();
+  if (gone) return local_reply(Cause::client_gone, client.request);
+  if (fault.abort) return abort_reply(plan.rule->fault, client.request);
+  return take_route(client, plan, record);
+}
+
+std::optional<LocalReply> Proxy::take_route(ServerExchange& client, Plan& plan, Record& record) {
+  Request& request = client.request;
   if (plan.rule && plan.rule->cors) {
     const config::Cors& cors = *plan.rule->cors;
-    plan.cors = grant_of(cors, client.request);
-    if (std::optional<Response> answer = preflight(cors, plan.cors, client.request))
-      return Refusal{.note = {}, .answer = LocalReply{std::move(*answer), {}, "-", "cors_response"}};
+    plan.cors = grant_of(cors, request);
+    if (std::optional<Response> answer = preflight(cors, plan.cors, request))
+      return LocalReply{std::move(*answer), {}, "-", "cors_response"};
   }
-  std::expected<void, Refusal> taken =
-      l7::take_route(*worker_.view, tunnel_, worker_.random(), client.request, plan);
-  if (!taken) return std::move(taken.error());
+  std::optional<LocalReply> answer = l7::take_route(*worker_.view, tunnel_, worker_.random(), request, plan);
+  if (answer) return answer;
   record.routed(plan);
-  if (!place(plan, {})) return Refusal{Cause::no_healthy_upstream, {}, {}};
+  if (!place(plan, {})) return local_reply(Cause::no_healthy_upstream, request);
   record.placed(plan);
   return {};
 }
@@ -188,35 +125,9 @@ std::optional<Refusal> Proxy::take_route(ServerExchange& client, Plan& plan, Rec
 std::expected<void, Refusal> Proxy::admit(Request& request, Record& record) {
   std::expected<void, Cause> clean = clean_request(request);
   record.asked(request);
-  if (!clean) return std::unexpected(Refusal{clean.error(), {}, {}});
-  if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}, {}});
+  if (!clean) return std::unexpected(Refusal{clean.error(), {}});
+  if (!worker_.view) return std::unexpected(Refusal{Cause::no_healthy_upstream, {}});
   return {};
-}
-
-bool Proxy::checks_tokens() const {
-  return worker_.view->self && !worker_.view->snapshot->jwt_rules().empty();
-}
-
-// The token of a request that has one and may go on. Its rules are those of the view it is judged by; while
-// their keys have never been fetched it waits, and is judged anew.
-Task<Proxy::Believed> Proxy::believe(ServerExchange& client) {
-  for (;;) {
-    ViewPtr view = worker_.view;
-    std::vector<policy::JwtRulePtr> rules = rules_of(*view, tunnel_);
-    remove_outputs(rules, client.request);
-    Authentication found = authenticate(
-        {.rules = rules, .keys = *view->keys, .cache = worker_.tokens, .now = unix_now()}, client.request);
-    for (const std::string& source : found.missed) miss(*view->keys, source, worker_);
-    if (found.token) pass_on(*found.rule, *found.token, client.request);
-    if (found.token || (!found.fault && !found.waiting)) co_return std::move(found.token);
-    if (!found.waiting) co_return std::unexpected(refusal_of(*found.fault, client.request));
-    view.reset();
-    KeysWaiter waiter;
-    worker_.waiting_for_keys.push_back(waiter);
-    client.scope.add(waiter);
-    co_await waiter.over;
-    if (client.scope.closed()) co_return std::unexpected(Refusal{Cause::client_gone, {}, {}});
-  }
 }
 
 std::expected<Plan, Refusal> Proxy::plan(Request& request, Believed token) {
@@ -240,13 +151,12 @@ Task<void> Proxy::forward(ServerExchange& client, Plan plan, Record& record) {
   Way way{inner.scope, timeout};
   std::optional<Failure> failure = co_await attempt_all(client, plan, way, record);
   if (!failure) co_return;
-  Cause cause = failure->cause;
-  if (timeout.expired() || failure->late) cause = Cause::response_timed_out;
+  Cause cause = timeout.expired() ? Cause::response_timed_out : failure->told();
   if (client.scope.closed()) cause = Cause::client_gone;
   record.log.transport_failure = failure->transport;
   Note note{.transport_failure = failure->transport, .retried = way.retries > 0};
   if (failure->late && !timeout.expired()) note.details = "upstream_per_try_timeout";
-  co_await reply(client, {cause, std::move(note), {}}, &plan, record);
+  co_await reply(client, local_reply(cause, client.request, note), &plan, record);
 }
 
 // Until the response begins. A kept connection that turned out to be closed is no endpoint's failure: once,
@@ -268,19 +178,21 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt_all(ServerExchange& client, P
   }
 }
 
+bool Proxy::has_retries(const Plan& plan, const Way& way) const {
+  return plan.service && way.retries < retry_policy(plan.rule).retries;
+}
+
 bool Proxy::may_retry(const Plan& plan, const Failure& failure, const Way& way) const {
   const config::RetryPolicy& policy = retry_policy(plan.rule);
-  if (!plan.service || way.retries >= policy.retries) return false;
-  if (failure.unseen && retries_unsent(policy, failure.cause)) return true;
-  Cause cause = failure.late ? Cause::response_timed_out : failure.cause;
-  return failure.answered || (failure.whole && retries_broken(policy, cause));
+  bool wanted = failure.answered || (failure.unseen && retries_unsent(policy, failure.cause)) ||
+                (failure.whole && retries_broken(policy, failure.told()));
+  return wanted && has_retries(plan, way);
 }
 
 // Whether this answer is thrown away for another attempt's.
 bool Proxy::asks_again(const Plan& plan, const Response& response, const Way& way) const {
-  const config::RetryPolicy& policy = retry_policy(plan.rule);
-  return plan.service && response.status >= 200 && way.retries < policy.retries &&
-         retries_answer(policy, response);
+  return response.status >= 200 && has_retries(plan, way) &&
+         retries_answer(retry_policy(plan.rule), response);
 }
 
 // At an endpoint that has not failed this request, where there is one.
@@ -294,9 +206,8 @@ bool Proxy::place_again(Plan& plan, Way& way) {
 Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const Plan& plan, Way& way,
                                                    Record& record) {
   Busy busy(worker_, plan.endpoint);
-  const config::RetryPolicy& policy = retry_policy(plan.rule);
   InnerScope own(way.scope);
-  RouteTimeout time(own.scope, policy.per_try_ms);
+  RouteTimeout time(own.scope, retry_policy(plan.rule).per_try_ms);
   if (!client.request.has_body) time.start();
   bool dialled = false;
   Result<Upstreams::Sent> sent =
@@ -317,7 +228,7 @@ Task<std::optional<Proxy::Failure>> Proxy::attempt(ServerExchange& client, const
   time.stop();
   if (response && !client.request.has_body && asks_again(plan, *response, way)) {
     upstream.stream().close(Errc::closed);
-    Failure failure{Cause::no_healthy_upstream, {}};
+    Failure failure{Cause::no_healthy_upstream, {}};  // unless there is another
     failure.answered = true;
     co_return failure;
   }
@@ -394,7 +305,7 @@ Task<void> Proxy::relay_body(ServerExchange& client, ClientExchange& upstream, R
   BodyPump down(upstream.stream(), client.stream());
   co_await down.run(record.downloaded);
   if (down.whole()) {
-    note_grpc_status(upstream.trailers(), record);
+    record.trailed(upstream.trailers());
     Status ended = co_await client.finish(upstream.trailers());
     if (ended) co_return;
   }
@@ -405,11 +316,10 @@ Task<void> Proxy::relay_body(ServerExchange& client, ClientExchange& upstream, R
   record.ended(outcome(cause).flag, late_details(cause));
 }
 
-Task<void> Proxy::reply(ServerExchange& client, Refusal refusal, const Plan* plan, Record& record) {
-  LocalReply local =
-      refusal.answer ? std::move(*refusal.answer) : local_reply(refusal.cause, client.request, refusal.note);
+// `plan`: null where there was none.
+Task<void> Proxy::reply(ServerExchange& client, LocalReply local, const Plan* plan, Record& record) {
   record.ended(local.flags, local.details);
-  if (refusal.cause == Cause::client_gone) {
+  if (local.response.status == 0) {  // nobody is left to answer
     client.stream().close(Errc::reset);
     co_return;
   }

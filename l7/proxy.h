@@ -4,7 +4,9 @@
 // answered with a reply of ours; after that the exchange is only reset (contract/waypoint.md §3.3).
 #pragma once
 
+#include "l7/believe.h"
 #include "l7/codec.h"
+#include "l7/fault.h"
 #include "l7/plan.h"
 #include "l7/record.h"
 #include "l7/worker.h"
@@ -21,18 +23,16 @@ class Proxy final : public Handler {
 
  private:
   struct Failure;
-  struct Upload;
   struct Way;
-  using Believed = std::expected<policy::VerifiedTokenPtr, Refusal>;
   std::expected<void, Refusal> admit(Request& request, Record& record);
-  bool checks_tokens() const;
-  Task<Believed> believe(ServerExchange& client);
   std::expected<Plan, Refusal> plan(Request& request, Believed token);
-  Task<std::optional<Refusal>> pass(ServerExchange& client, Plan& plan, Record& record);
-  Task<std::optional<Refusal>> inject_fault(ServerExchange& client, const Plan& plan, Record& record);
-  std::optional<Refusal> take_route(ServerExchange& client, Plan& plan, Record& record);
+  Fault fault_of(const Plan& plan);
+  Task<void> delay(ServerExchange& client, uint64_t ms, Record& record);
+  std::optional<LocalReply> pass(ServerExchange& client, const Fault& fault, Plan& plan, Record& record);
+  std::optional<LocalReply> take_route(ServerExchange& client, Plan& plan, Record& record);
   bool place(Plan& plan, config::Tried tried);
   bool place_again(Plan& plan, Way& way);
+  bool has_retries(const Plan& plan, const Way& way) const;
   bool may_retry(const Plan& plan, const Failure& failure, const Way& way) const;
   bool asks_again(const Plan& plan, const Response& response, const Way& way) const;
   Task<void> forward(ServerExchange& client, Plan plan, Record& record);
@@ -42,7 +42,7 @@ class Proxy final : public Handler {
   Task<void> relay_answer(ServerExchange& client, ClientExchange& upstream, Response response,
                           Record& record);
   Task<void> relay_body(ServerExchange& client, ClientExchange& upstream, Record& record);
-  Task<void> reply(ServerExchange& client, Refusal refusal, const Plan* plan, Record& record);
+  Task<void> reply(ServerExchange& client, LocalReply local, const Plan* plan, Record& record);
 
   Worker& worker_;
   Tunnel tunnel_;

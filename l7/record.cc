@@ -46,8 +46,9 @@ void Record::placed(const Plan& plan) {
   log.upstream_hbone = plan.to.identity.has_value();
 }
 
+void Record::matched(const Plan& plan) { log.route = plan.rule ? plan.rule->name : "default"; }
+
 void Record::routed(const Plan& plan) {
-  log.route = plan.rule ? plan.rule->name : "default";
   if (!plan.service) return;
   bool own = service_ && plan.service->key() == service_->key();
   service_ = plan.service;
@@ -57,9 +58,11 @@ void Record::routed(const Plan& plan) {
 void Record::answered(const Response& response) {
   log.status = response.status;
   answer_bytes_ = size_of(response.fields);
-  std::optional<std::string_view> status = http1::find(response.fields, "grpc-status");
-  if (std::optional<uint64_t> code = status ? parse_uint(*status) : std::nullopt)
-    grpc_status = static_cast<int>(*code);
+  trailed(response.fields);
+}
+
+void Record::trailed(const Fields& trailers) {
+  if (std::optional<int> status = grpc_status_in(trailers)) grpc_status = status;
 }
 
 void Record::tell(Worker& worker) {

@@ -20,9 +20,11 @@ class Record {
   explicit Record(const Tunnel& tunnel);
 
   void asked(const Request& request);       // cleaned, before the route's operations
-  void routed(const Plan& plan);            // by its rule, and by its backend once that is chosen
+  void matched(const Plan& plan);           // by its rule
+  void routed(const Plan& plan);            // to a service
   void placed(const Plan& plan);            // at an endpoint, the last one counts
   void answered(const Response& response);  // the final head, as the client gets it
+  void trailed(const Fields& trailers);
   void ended(std::string_view flags, std::string details) {
     log.flags = flags;
     log.details = std::move(details);

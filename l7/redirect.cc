@@ -16,19 +16,14 @@ uint16_t default_port(std::string_view scheme) {
   return equals_ignore_case(scheme, "https") ? 443 : 0;
 }
 
-// `host:port` taken apart; an IPv6 address keeps its brackets.
-struct HostPort {
-  std::string_view host, port;
-};
-
-HostPort taken_apart(std::string_view authority) {
-  size_t colon = authority.rfind(':');
-  size_t bracket = authority.rfind(']');
-  if (colon == authority.npos || (bracket != authority.npos && colon < bracket)) return {authority, ""};
-  return {authority.substr(0, colon), authority.substr(colon + 1)};
+// Where `:port` begins, if there is one; an IPv6 address keeps its brackets.
+size_t end_of_host(std::string_view authority) {
+  size_t colon = authority.rfind(':'), bracket = authority.rfind(']');
+  bool has_port = colon != authority.npos && (bracket == authority.npos || bracket < colon);
+  return has_port ? colon : authority.size();
 }
 
-// What follows the host: empty, or `:port`.
+// What follows the host: empty, or `:port`. `given` is what follows it now.
 std::string port_part(const config::Redirect& redirect, std::string_view given, std::string_view scheme,
                       const Request& request, uint16_t called) {
   uint16_t usual = default_port(scheme);
@@ -43,9 +38,10 @@ std::string port_part(const config::Redirect& redirect, std::string_view given, 
     case Port::keep:
       break;
   }
-  std::optional<uint64_t> port = parse_uint(given);
+  if (given.size() < 2) return "";
+  std::optional<uint64_t> port = parse_uint(given.substr(1));
   bool of_old_scheme = scheme != request.scheme && port == default_port(request.scheme);
-  return given.empty() || of_old_scheme ? "" : fmt::format(":{}", given);
+  return of_old_scheme ? "" : std::string(given);
 }
 
 }  // namespace
@@ -53,10 +49,11 @@ std::string port_part(const config::Redirect& redirect, std::string_view given, 
 std::string location(const config::Redirect& redirect, const config::PathMatch& match, const Request& request,
                      uint16_t port) {
   const std::string& scheme = redirect.scheme.empty() ? request.scheme : redirect.scheme;
-  HostPort from = taken_apart(redirect.authority.empty() ? request.authority : redirect.authority);
+  std::string_view from = redirect.authority.empty() ? request.authority : redirect.authority;
+  size_t end = end_of_host(from);
   std::string path = redirect.path ? changed(*redirect.path, match, request.path) : request.path;
-  return fmt::format("{}://{}{}{}", scheme, from.host, port_part(redirect, from.port, scheme, request, port),
-                     path);
+  return fmt::format("{}://{}{}{}", scheme, from.substr(0, end),
+                     port_part(redirect, from.substr(end), scheme, request, port), path);
 }
 
 }  // namespace ambientd::l7

@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <string_view>
-
-#include "core/text.h"
 
 namespace ambientd::l7 {
 namespace {
@@ -16,9 +13,7 @@ constexpr uint32_t kMostDoublings = 20;  // beyond that every max_ms is reached
 
 // Of a response that is its headers and nothing more.
 uint32_t grpc_meaning(const Response& response) {
-  std::optional<std::string_view> text = http1::find(response.fields, "grpc-status");
-  if (!text) return 0;
-  switch (parse_uint(*text).value_or(0)) {
+  switch (grpc_status_in(response.fields).value_or(0)) {
     case 1:
       return On::on_cancelled;
     case 4:
