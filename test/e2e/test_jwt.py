@@ -40,11 +40,7 @@ def mesh(new_mesh):
 def get(mesh, *flags, path="/", token=None):
     """(status, headers, body) of one curl."""
     bearer = ("-H", f"authorization: Bearer {token}") if token else ()
-    done = mesh.client.curl("-i", *bearer, *flags, f"http://{WEB}{path}")
-    assert done.returncode == 0, done.stderr
-    head, _, body = done.stdout.replace("\r", "").partition("\n\n")
-    lines = head.splitlines()
-    return int(lines[0].split()[1]), {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}, body
+    return mesh.client.get(f"http://{WEB}{path}", *bearer, *flags)
 
 
 def answer(mesh, token=None, *flags, path="/"):

@@ -36,11 +36,7 @@ def mesh(new_mesh):
 
 def get(mesh, path="/", *flags, address=WEB):
     """(status, headers, body) of one curl."""
-    done = mesh.client.curl("-i", *flags, f"http://{address}{path}")
-    assert done.returncode == 0, done.stderr
-    head, _, body = done.stdout.rpartition("\n\n") if "\r" not in done.stdout else done.stdout.partition("\r\n\r\n")
-    lines = head.replace("\r", "").splitlines()
-    return int(lines[0].split()[1]), {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}, body
+    return mesh.client.get(f"http://{address}{path}", *flags)
 
 
 def raw(mesh, data, address=WEB, port=80):

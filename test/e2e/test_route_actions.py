@@ -31,11 +31,7 @@ def ruled(mesh, rule):
 
 def get(mesh, path, *flags):
     """(status, headers, body) of one request."""
-    done = mesh.client.curl("-i", *flags, f"http://{WEB}{path}")
-    assert done.returncode == 0, done.stderr
-    head, _, body = done.stdout.replace("\r", "").partition("\n\n")
-    lines = head.splitlines()
-    return int(lines[0].split()[1]), {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}, body
+    return mesh.client.get(f"http://{WEB}{path}", *flags)
 
 
 @pytest.mark.parametrize("redirect, status, location", [

@@ -99,6 +99,14 @@ class Pod:
         return self.run("curl", "-s", "-S", "--max-time", str(timeout), "--noproxy", "*", *arguments,
                         timeout=timeout + 5, **options)
 
+    def get(self, url, *flags):
+        """(status, headers, body) of one request by curl; header names in lower case."""
+        done = self.curl("-i", *flags, url)
+        assert done.returncode == 0, done.stderr
+        head, _, body = done.stdout.replace("\r", "").partition("\n\n")
+        first, *fields = head.splitlines()
+        return int(first.split()[1]), {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in fields)}, body
+
     def redirect(self, *flags):
         """Runs `ambientd redirect` in the pod; the rules are a node agent's job, not the app's."""
         done = self.run(BINARY, "redirect", *flags)
