@@ -25,6 +25,10 @@ class Node:
         self.netns = f"{topology.prefix}n{index}"
         self.pods = []
         ns.ip("netns", "add", self.netns)
+        with ns.inside(self.netns):
+            # A router looks for neighbours from its link-local address, and not at all while that one is tentative.
+            for scope in ("all", "default"):
+                _write(f"/proc/sys/net/ipv6/conf/{scope}/accept_dad", "0")
         ns.batch(["link set lo up", "link add br0 type bridge stp_state 0 mcast_snooping 0", "link set br0 up",
                   f"addr add 10.77.{index}.1/24 dev br0", f"addr add fd00:77:{index}::1/64 dev br0 nodad"],
                  self.netns)
